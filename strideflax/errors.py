@@ -1,0 +1,5 @@
+"""The one kind of error that a command answers with a single line and exit code 2."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the message is one line that says what was wrong, what came, what is allowed."""

@@ -1,0 +1,198 @@
+"""Pools over sliding windows, channels last, as elementwise operations on shifted slices of the input.
+
+A window is folded one axis at a time, so a k x k pool costs 2k slices. On CPU this is several times faster, gradient
+included, than `lax.reduce_window`, whose max gradient is a slow select-and-scatter.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from strideflax.operators.base import Downsample
+from strideflax.operators.conv import pad_border, spatial_axes
+from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, padded_output_size, per_axis, real_taps
+
+
+def max_pool(
+    x: Array,
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+) -> Array:
+    """Take the maximum over each window; zero-padding rules pad with minus infinity.
+
+    Where values tie, each pairwise maximum passes half the gradient to both sides (`jnp.maximum`); the sum is kept.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes.
+        window: size of the window, an int or one per axis.
+        stride: step between windows; the window's size if None.
+        padding: as in `strideflax.conv`.
+        dilation: distance between taps.
+
+    Returns:
+        ``[batch, *output_size, channels]``.
+
+    Raises:
+        ValueError: a window, stride, padding or dilation that does not fit, an empty output, or padding so wide that a
+            window would hold nothing but padding.
+    """
+    x, *geometry = resolve_window(x, window, stride, padding, dilation)
+    return _max_pool(x, *geometry)
+
+
+def avg_pool(
+    x: Array,
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    count_include_pad: bool = False,
+) -> Array:
+    """Take the mean over each window, of the real pixels alone unless ``count_include_pad``.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, floating point, one to three spatial axes.
+        window: size of the window, an int or one per axis.
+        stride: step between windows; the window's size if None.
+        padding: as in `strideflax.conv`; mirrored and wrapped pixels count as real ones.
+        dilation: distance between taps.
+        count_include_pad: divide by the window's size even where it covers zero padding (Flax's and PyTorch's default).
+
+    Returns:
+        ``[batch, *output_size, channels]``.
+
+    Raises:
+        ValueError: as `max_pool`.
+    """
+    x, *geometry = resolve_window(x, window, stride, padding, dilation)
+    return _avg_pool(x, *geometry, bool(count_include_pad))
+
+
+def resolve_window(
+    x: Array,
+    window: int | Sequence[int],
+    stride: int | Sequence[int] | None,
+    padding: Padding,
+    dilation: int | Sequence[int],
+) -> tuple[Array, tuple[int, ...], tuple[int, ...], Pads, str, tuple[int, ...]]:
+    """Check a pool's arguments; return ``(x, window, stride, pads, border, dilation)``, explicit per axis and hashable."""
+    x = jnp.asarray(x)
+    axes = spatial_axes(x)
+    windows = per_axis(window, axes, "window")
+    strides = windows if stride is None else per_axis(stride, axes, "stride")
+    dilations = per_axis(dilation, axes, "dilation")
+    pads = explicit_pads(padding, x.shape[1:-1], windows, strides, dilations)
+    padded_output_size(x.shape[1:-1], windows, strides, pads, dilations)
+    border = BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros"
+    if border == "zeros" and (counts := real_taps(x.shape[1:-1], windows, strides, pads, dilations)).min() == 0:
+        raise ValueError(
+            f"padding {padding!r} leaves {int((counts == 0).sum())} windows of size {windows} without a single pixel of the "
+            f"input {x.shape[1:-1]}; use less padding"
+        )
+    return x, windows, strides, pads, border, dilations
+
+
+def fold(
+    x: Array,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    combine: Callable[[Array, Array], Array],
+) -> Array:
+    """Combine the pixels of every window with an associative ``combine``, axis by axis; ``x`` is already padded."""
+    for axis, (k, s, d) in enumerate(zip(window, stride, dilation, strict=True), start=1):
+        outputs = (x.shape[axis] - (k - 1) * d - 1) // s + 1
+        slices = [lax.slice_in_dim(x, t * d, t * d + (outputs - 1) * s + 1, s, axis) for t in range(k)]
+        x = reduce(combine, slices)
+    return x
+
+
+def taps(
+    x: Array,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: Pads,
+    border: str,
+    dilation: tuple[int, ...],
+) -> tuple[Array, np.ndarray]:
+    """Return the pixels of every window, and which of them are real.
+
+    For operators that weigh a window's pixels against each other; sums and maxima are cheaper by `fold`. The pixels are at
+    least float32, so that sums, powers and exponentials over them are safe for bfloat16 input.
+
+    Args:
+        x: ``[batch, *spatial, channels]``; the other arguments as `resolve_window` returns them.
+
+    Returns:
+        The pixels ``[batch, *output_size, taps, channels]``, taps in row-major order, 0 on zero padding; and a constant
+        bool ``[1, *output_size, taps, 1]``, False on zero padding alone (mirrored and wrapped pixels are real).
+    """
+    size = x.shape[1:-1]
+    outputs = padded_output_size(size, window, stride, pads, dilation)
+    padded = pad_border(x.astype(jnp.promote_types(x.dtype, jnp.float32)), pads, border)
+    pixels, real = [], np.ones((1, 1), bool)
+    for tap in np.ndindex(*window):
+        first = [t * d for t, d in zip(tap, dilation, strict=True)]
+        at = [slice(f, f + (o - 1) * s + 1, s) for f, o, s in zip(first, outputs, stride, strict=True)]
+        pixels.append(padded[:, *at])
+    for n, k, s, (low, _), d, o in zip(size, window, stride, pads, dilation, outputs, strict=True):
+        position = np.arange(o)[:, None] * s + np.arange(k) * d - low
+        inside = (position >= 0) & (position < n) | (border != "zeros")
+        real = (real[..., None, :, None] & inside[:, None, :]).reshape(*real.shape[:-1], o, -1)
+    return jnp.stack(pixels, axis=-2), real[..., None]
+
+
+@partial(jax.jit, static_argnums=range(1, 6))
+def _max_pool(
+    x: Array, window: tuple[int, ...], stride: tuple[int, ...], pads: Pads, border: str, dilation: tuple[int, ...]
+) -> Array:
+    lowest = -np.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
+    return fold(pad_border(x, pads, border, lowest), window, stride, dilation, jnp.maximum)
+
+
+@partial(jax.jit, static_argnums=range(1, 7))
+def _avg_pool(
+    x: Array,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: Pads,
+    border: str,
+    dilation: tuple[int, ...],
+    count_include_pad: bool,
+) -> Array:
+    total = fold(pad_border(x, pads, border), window, stride, dilation, jnp.add)
+    if border != "zeros" or count_include_pad:
+        return total / np.asarray(np.prod(window), x.dtype)
+    return total / real_taps(x.shape[1:-1], window, stride, pads, dilation)[None, ..., None].astype(x.dtype)
+
+
+class MaxPool(Downsample):
+    """Maximum over a window, by default as large as the stride.
+
+    ``y[i] = max_t x[s i + t - pad_low]``. Keeps the strongest response wherever it stands in the window. No low-pass: it
+    aliases. Phase: the window's centre, (k - 1) / 2 - pad_low, half a pixel for 2 x 2. Source: Riesenhuber and Poggio 1999.
+    """
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its windows' maxima."""
+        return max_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+
+
+class AvgPool(Downsample):
+    """Mean over a window, by default as large as the stride; zero padding is not counted.
+
+    ``y[i] = mean_t x[s i + t - pad_low]``: a box filter, so a crude low-pass that aliases less than a maximum and blurs
+    more. Phase as `MaxPool`. Source: LeCun et al. 1998.
+    """
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its windows' means."""
+        return avg_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
