@@ -1,0 +1,49 @@
+"""The numbers that every config starts from, each written once. The other files say what differs."""
+
+from ml_collections import ConfigDict
+
+
+def baseline(arg: str | None = None) -> ConfigDict:
+    """Return the strided mini-ResNet on CIFAR-10; ``arg`` "quick" is the same program on the embedded data set."""
+    config = ConfigDict(
+        {
+            "seed": 0,
+            "epochs": 10.0,
+            "batch_size": 128,
+            "eval_batch_size": 500,
+            "checkpoint_epochs": 1,
+            "model": {
+                "stem": {"kernel": 7, "stride": 2, "downsample": "strided_conv", "pool": "none"},
+                "widths": (64, 128, 256),
+                "blocks": (1, 1, 1),
+                "strides": (1, 2, 2),
+                "downsample": "strided_conv",
+                "window": 0,
+                "placement": "after",
+                "padding": "SYMMETRIC",
+                "residual": True,
+                "batch_norm_momentum": 0.9,
+                "dtype": "float32",
+            },
+            "data": {"name": "cifar10", "dir": "", "train_count": 0, "val_count": 1000, "test_count": 0},
+            "augment": {"crop": 4, "flip": True, "cutout": 0},
+            "optimizer": {
+                "name": "sgd",
+                "schedule": "one_cycle",
+                "learning_rate": 0.2,
+                "warmup_epochs": 2.5,
+                "momentum": 0.9,
+                "weight_decay": 5e-3,
+                "label_smoothing": 0.1,
+                "clip_norm": 0.0,
+            },
+        }
+    )
+    if arg == "quick":
+        config.epochs = 3.0
+        config.optimizer.warmup_epochs = 0.5
+        config.model.widths = (16, 32, 64)
+        config.data.update({"name": "shapes", "train_count": 4000, "val_count": 500, "test_count": 1000})
+    elif arg:
+        raise ValueError(f"unknown variant {arg!r}; known: quick")
+    return config

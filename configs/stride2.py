@@ -1,0 +1,6 @@
+from configs.baseline import baseline
+
+
+def get_config(arg=None):
+    """Return the baseline unchanged."""
+    return baseline(arg)
