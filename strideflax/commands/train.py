@@ -1,0 +1,81 @@
+"""Train one configuration: the command behind ``train.py``."""
+
+import argparse
+import signal
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from strideflax.commands.console import TrainingProgress, console
+from strideflax.config_file import read_config
+from strideflax.errors import UserError
+from strideflax.training.run import Interrupted, train
+from strideflax.training.writers import TensorBoardWriter, WandbWriter, Writer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments; ``--config.FIELD=VALUE`` words are collected apart."""
+    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help="e.g. configs/stride2.py:quick")
+    parser.add_argument("--workdir", type=Path, help="run folder (default: runs/NAME-FINGERPRINT); an interrupted run resumes")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run folder")
+    parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")
+    parser.add_argument(
+        "--distributed",
+        metavar="auto|HOST:PORT,COUNT,INDEX",
+        help="train on several hosts: auto on a cluster that JAX knows, else the address, the number of processes, this one",
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train, and print the result and where it lies."""
+    config = read_config(args.config, args.overrides)
+    if args.distributed:
+        _join(args.distributed)
+    folder = args.workdir or Path("runs") / f"{_name(args.config)}-{config.fingerprint}"
+
+    def writers(folder: Path) -> list[Writer]:
+        made: list[Writer] = [TensorBoardWriter(folder)] if args.tensorboard else []
+        return made + ([WandbWriter(folder, args.wandb, config)] if args.wandb else [])
+
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: stopping.append(number))
+    try:
+        with TrainingProgress() as progress:
+            result = train(
+                config, folder, progress=progress, make_writers=writers, should_stop=lambda: bool(stopping)
+            )
+    except Interrupted as interruption:
+        console.print(str(interruption), style="yellow")
+        raise SystemExit(128 + stopping[0]) from None
+    _print_result(result, folder)
+    if result["status"] != "finished":
+        raise SystemExit(1)
+
+
+def _name(spec: str) -> str:
+    path, _, arg = spec.partition(":")
+    return "-".join(filter(None, (Path(path).stem, arg)))
+
+
+def _join(where: str) -> None:
+    if where == "auto":
+        jax.distributed.initialize()
+        return
+    address, *numbers = where.split(",")
+    if len(numbers) != 2 or not all(n.isdigit() for n in numbers):
+        raise UserError(f"--distributed must be auto or HOST:PORT,COUNT,INDEX, got {where!r}")
+    jax.distributed.initialize(address, int(numbers[0]), int(numbers[1]))
+
+
+def _print_result(result: dict[str, Any], folder: Path) -> None:
+    if result["status"] == "finished":
+        console.print(
+            f"[bold]test accuracy {result['test_accuracy']:.2%}[/], loss {result['test_loss']:.4f}, on "
+            f"{result['dataset']['test_count']:,} images of {result['dataset']['name']}; {result['train_seconds']:,.0f} s of "
+            f"training at {result['images_per_second']:,.0f} images/s, {result['compile_seconds']:.1f} s of compilation"
+        )
+    else:
+        console.print(f"[bold red]{result['status']}[/]: the loss is no longer finite; try a smaller learning rate")
+    console.print(f"result in {folder / 'result.json'}", markup=False)

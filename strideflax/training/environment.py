@@ -1,0 +1,39 @@
+"""Where a run happens: the device and the versions, as they stand in every result."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import jax
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "strideflax")
+
+
+def describe_device() -> str:
+    """Return the devices in words, e.g. ``"1 x NVIDIA H200"`` or ``"cpu, 2 cores, Intel(R) Xeon(R)"``."""
+    devices = jax.devices()
+    if devices[0].platform != "cpu":
+        return f"{len(devices)} x {devices[0].device_kind}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    shards = f", {len(devices)} JAX devices" if len(devices) > 1 else ""
+    return f"cpu, {cores} cores, {_processor()}{shards}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if (
+        info.exists()
+    ) else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that a result depends on; None for one that is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None  # strideflax itself, run from a checkout without being installed
+    return found

@@ -1,0 +1,46 @@
+"""Learning-rate schedules and optimizers, from optax."""
+
+import jax
+import optax
+
+from strideflax.config import OptimizerConfig
+
+
+def learning_rate_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
+    """Return step -> learning rate: linear warm-up to the peak, then the configured way down.
+
+    * ``one_cycle``: linear from the peak to 0 (Smith and Topin 2018, its two linear legs).
+    * ``cosine``: half a cosine from the peak to 0 (Loshchilov and Hutter 2017).
+    * ``constant``: the peak.
+    """
+    warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), total_steps)
+    rest = max(total_steps - warmup_steps, 1)
+    peak = config.learning_rate
+    after = {
+        "one_cycle": optax.linear_schedule(peak, 0.0, rest),
+        "cosine": optax.cosine_decay_schedule(peak, rest),
+        "constant": optax.constant_schedule(peak),
+    }[config.schedule]
+    if warmup_steps == 0:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), after], [warmup_steps])
+
+
+def decay_mask(params: optax.Params) -> optax.Params:
+    """Return which parameters decay: kernels of two or more axes; not biases, BatchNorm or an operator's scalars."""
+    return jax.tree.map(lambda p: p.ndim >= 2, params)
+
+
+def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Return clipping, then Nesterov momentum or Adam, then decoupled weight decay, times the learning rate.
+
+    Decoupled: each step takes ``learning_rate * weight_decay * w`` off, outside the momentum (Loshchilov and Hutter 2019).
+    For SGD that equals an L2 term of ``weight_decay * (1 - momentum)`` once the momentum has settled.
+    """
+    direction = {
+        "sgd": optax.trace(decay=config.momentum, nesterov=True),
+        "adamw": optax.scale_by_adam(b1=config.momentum),
+    }[config.name]
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask)
+    return optax.chain(clip, direction, decay, optax.scale_by_learning_rate(schedule))

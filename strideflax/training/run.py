@@ -1,0 +1,215 @@
+"""A run from configuration to result: prepare, resume, train, evaluate, write down."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+import jax
+
+from strideflax.config import Config
+from strideflax.training.checkpoint import Checkpoints
+from strideflax.training.environment import versions
+from strideflax.training.progress import Progress, Silent
+from strideflax.training.run_folder import (
+    RunFolderError,
+    append_metrics,
+    claim_folder,
+    keep_metrics,
+    read_metrics,
+    read_result,
+    write_json,
+)
+from strideflax.training.step import TrainState, epoch_order
+from strideflax.training.trainer import Trainer, prepare
+from strideflax.training.writers import Writer
+
+
+class Interrupted(Exception):
+    """The run was asked to stop. What it had done is saved; the same call goes on from there."""
+
+
+@dataclass
+class Clock:
+    """Seconds spent so far, over all the calls that a run took."""
+
+    compile_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call's hold on a run folder."""
+
+    trainer: Trainer
+    folder: Path
+    progress: Progress
+    writers: Sequence[Writer]
+    should_stop: Callable[[], bool]
+    checkpoints: Checkpoints
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes (several hosts share a run)."""
+        return jax.process_index() == 0
+
+    def resume(self) -> TrainState:
+        """Return the newest sound checkpoint's state, or the initial one; metrics after it are dropped."""
+        state = self.trainer.initial
+        restored, meta, damaged = self.checkpoints.restore(state)
+        for line in damaged:
+            self.progress.note(line)
+        if restored is not None:
+            state = self.trainer.on_devices(restored)
+            self.clock.__dict__.update(meta["clock"])
+            self.progress.note(f"resumed at step {int(state.step)} of {self.trainer.total_steps}: {self.folder}")
+        if self.writes:
+            keep_metrics(self.folder, int(state.step))
+        return state
+
+    def save(self, state: TrainState) -> None:
+        """Save a checkpoint."""
+        self.checkpoints.save(int(state.step), state, {"clock": vars(self.clock)})
+
+    def epochs(self, state: TrainState) -> tuple[TrainState, str]:
+        """Train to the end; return the final state and "finished", or "diverged" at the first loss that is not finite."""
+        trainer, total = self.trainer, self.trainer.total_steps
+        train, val = trainer.pixels(trainer.dataset.train), trainer.pixels(trainer.dataset.val)
+        step = self._compile(state, train)
+        done = int(state.step)
+        while done < total:
+            epoch = done // trainer.steps_per_epoch
+            order = trainer.on_devices(epoch_order(trainer.key, epoch, len(trainer.dataset.train)))
+            first, last = done, min((epoch + 1) * trainer.steps_per_epoch, total)
+            start = time.perf_counter()
+            for done in range(first + 1, last + 1):
+                state = step(state, train, order, trainer.key)
+                self.progress.step(done, total)
+                if self.should_stop():
+                    self.clock.train_seconds += _since(start, state)
+                    self.save(state)
+                    raise Interrupted(f"stopped at step {done} of {total}; the same command goes on from there")
+            seconds = _since(start, state)
+            self.clock.train_seconds += seconds
+            record = self._record(state, epoch, last - first, seconds) | trainer.evaluate_as("val", state, val)
+            if not math.isfinite(record["train_loss"]):
+                return state, "diverged"
+            state = state._replace(loss_sum=state.loss_sum * 0, correct_sum=state.correct_sum * 0)
+            self._log(record)
+            if (epoch + 1) % trainer.config.checkpoint_epochs == 0 or done == total:
+                self.save(state)
+        return state, "finished"
+
+    def _compile(self, state: TrainState, train: Any) -> Callable[..., TrainState]:
+        start = time.perf_counter()
+        order = self.trainer.on_devices(epoch_order(self.trainer.key, 0, len(self.trainer.dataset.train)))
+        step = self.trainer.train_step.lower(state, train, order, self.trainer.key).compile()  # type: ignore[attr-defined]
+        self.clock.compile_seconds += time.perf_counter() - start
+        return step
+
+    def _record(self, state: TrainState, epoch: int, steps: int, seconds: float) -> dict[str, Any]:
+        """Return an epoch's numbers; ``steps`` is how many this call did, ``seconds`` how long they took."""
+        step, batch = int(state.step), self.trainer.config.batch_size
+        in_epoch = step - epoch * self.trainer.steps_per_epoch
+        return {
+            "epoch": epoch + 1,
+            "step": step,
+            "train_loss": float(state.loss_sum) / in_epoch,
+            "train_accuracy": float(state.correct_sum) / (in_epoch * batch),
+            "learning_rate": float(self.trainer.schedule(step)),
+            "images_per_second": steps * batch / seconds,
+            "seconds": seconds,
+        }
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if self.writes:
+            append_metrics(self.folder, record)
+        for writer in self.writers:
+            writer.write(record["step"], {name: v for name, v in record.items() if isinstance(v, float)})
+        self.progress.epoch(record)
+
+
+def _since(start: float, state: TrainState) -> float:
+    jax.block_until_ready(state)
+    return time.perf_counter() - start
+
+
+def train(
+    config: Config,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    make_writers: Callable[[Path], Sequence[Writer]] = lambda folder: (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train as ``config`` says in ``folder``, or go on where an earlier call was interrupted; return the result.
+
+    Args:
+        config: what to run.
+        folder: the run folder; created if missing, resumed if it holds an unfinished run of the same configuration.
+        progress: told what happens.
+        make_writers: called with the folder, returns further writers of metrics.
+        should_stop: asked after each step; True saves a checkpoint and raises `Interrupted`.
+
+    Returns:
+        The content of ``result.json``.
+
+    Raises:
+        UserError: the run can't start; the folder is as it was.
+        Interrupted: ``should_stop`` said so.
+    """
+    progress = progress or Silent()
+    if (folder / "config.json").exists() and (result := read_result(folder)) is not None:
+        claim_folder(folder, config)
+        progress.note(f"already finished: {folder}")
+        return result
+    trainer = prepare(config)
+    progress.plan(trainer.plan)
+    writes = jax.process_index() == 0
+    if writes:
+        claim_folder(folder, config)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        if writes:
+            lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RunFolderError(f"{folder} is in use by another process; wait for it or choose another --workdir") from None
+    try:
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            writers = make_writers(folder) if writes else ()
+            return _finish(Run(trainer, folder, progress, writers, should_stop, checkpoints))
+    finally:
+        lock.release()
+
+
+def _finish(run: Run) -> dict[str, Any]:
+    """Train to the end, read the test set once with the final weights, and write ``result.json``, last."""
+    try:
+        state, status = run.epochs(run.resume())
+    finally:
+        for writer in run.writers:
+            writer.close()
+    trainer, config = run.trainer, run.trainer.config
+    sound = status == "finished"
+    test = trainer.evaluate_as("test", state, trainer.pixels(trainer.dataset.test) if sound else None)
+    records = read_metrics(run.folder)
+    last = records[-1] if records else {}
+    plan = trainer.plan
+    result = {
+        "status": status,
+        **test,
+        **{name: last.get(name) if sound else None for name in ("val_accuracy", "val_loss", "train_loss")},
+        **{name: plan[name] for name in ("seed", "config_fingerprint", "dataset", "params", "macs", "epochs", "device")},
+        "steps": int(state.step),
+        "images_per_second": int(state.step) * config.batch_size / run.clock.train_seconds,
+        **vars(run.clock),
+        "versions": versions(),
+        "config": config.to_dict(),
+    }
+    if run.writes:
+        write_json(run.folder / "result.json", result)
+    return result

@@ -1,0 +1,189 @@
+"""One step of training and one of evaluation, as pure functions of plain pytrees that the loop compiles once."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+
+from strideflax.config import Config
+from strideflax.data.augment import augment, normalize
+from strideflax.model import MiniResNet
+
+# One random stream for each purpose, so that changing one (an operator's, say) leaves the others as they are.
+INIT_STREAM, ORDER_STREAM, AUGMENT_STREAM, OPERATOR_STREAM = range(4)
+
+
+class TrainState(NamedTuple):
+    """All that changes during training.
+
+    Attributes:
+        params: learned parameters.
+        stats: BatchNorm's running statistics.
+        opt_state: optax's state.
+        step: steps done, int32.
+        loss_sum, correct_sum: totals over the epoch so far, float32; the loss is a sum over steps of batch means.
+    """
+
+    params: Any
+    stats: Any
+    opt_state: Any
+    step: Array
+    loss_sum: Array
+    correct_sum: Array
+
+
+class Pixels(NamedTuple):
+    """A split on the device: images uint8 ``[n, height, width, channels]`` and labels int32 ``[n]``."""
+
+    images: Array
+    labels: Array
+
+
+class Totals(NamedTuple):
+    """Sums over the images of a split; divide by the count once, at the end."""
+
+    loss_sum: Array
+    correct_sum: Array
+
+
+def model_structure(config: Config) -> nnx.GraphDef:
+    """Return the model's structure, without computing any weights."""
+    model = nnx.eval_shape(lambda: MiniResNet(config.model, key=jax.random.key(0)))
+    return nnx.split(model, nnx.Param, ...)[0]
+
+
+def initial_state(config: Config, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
+    """Return the state before the first step, from the root ``key``."""
+    model = MiniResNet(config.model, key=jax.random.fold_in(key, INIT_STREAM))
+    _, params, stats = nnx.split(model, nnx.Param, ...)
+    zero = jnp.zeros((), jnp.float32)
+    return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), zero, zero)
+
+
+def epoch_order(key: Array, epoch: int, count: int) -> Array:
+    """Return the order of the training images in ``epoch``: the same for every operator and however often resumed."""
+    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, ORDER_STREAM), epoch), count)
+
+
+def smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> Array:
+    """Return the cross-entropy per image ``[batch]`` against labels with ``smoothing`` spread over all classes."""
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+    return optax.losses.softmax_cross_entropy(logits, targets)
+
+
+def make_train_step(
+    config: Config,
+    graph: nnx.GraphDef,
+    optimizer: optax.GradientTransformation,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    sharding: NamedSharding | None = None,
+) -> Callable[[TrainState, Pixels, Array, Array], TrainState]:
+    """Return ``step(state, train, order, key) -> state``.
+
+    The step takes the next ``batch_size`` images of ``order``, augments them with keys folded by step, and moves the
+    parameters. Everything random comes from ``key``, an argument, so one compiled program serves every seed.
+
+    Args:
+        config: the run's configuration.
+        graph: the model's structure.
+        optimizer: an optax transformation.
+        mean, std: of the training pixels, per channel.
+        sharding: how to lay a batch over the devices; None on one device.
+    """
+    size = config.batch_size
+
+    def loss_of(params: Any, stats: Any, images: Array, labels: Array, key: Array) -> tuple[Array, tuple[Any, Array]]:
+        model = nnx.merge(graph, params, stats, copy=True)
+        logits = model(images, train=True, key=key)
+        _, _, stats = nnx.split(model, nnx.Param, ...)
+        loss = smoothed_cross_entropy(logits, labels, config.optimizer.label_smoothing).mean()
+        return loss, (stats, (logits.argmax(-1) == labels).mean())
+
+    def step(state: TrainState, train: Pixels, order: Array, key: Array) -> TrainState:
+        steps_per_epoch = order.size // size
+        batch = jax.lax.dynamic_slice(order, ((state.step % steps_per_epoch) * size,), (size,))
+        if sharding is not None:
+            batch = jax.lax.with_sharding_constraint(batch, sharding)
+        augment_key, operator_key = (
+            jax.random.fold_in(jax.random.fold_in(key, stream), state.step)
+            for stream in (AUGMENT_STREAM, OPERATOR_STREAM)
+        )
+        images = augment(train.images[batch], augment_key, config.augment)
+        gradient = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, (stats, accuracy)), grads = gradient(
+            state.params, state.stats, normalize(images, mean, std), train.labels[batch], operator_key
+        )
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        return TrainState(
+            params=optax.apply_updates(state.params, updates),
+            stats=stats,
+            opt_state=opt_state,
+            step=state.step + 1,
+            loss_sum=state.loss_sum + loss,
+            correct_sum=state.correct_sum + accuracy * size,
+        )
+
+    return step
+
+
+def make_eval_step(
+    graph: nnx.GraphDef,
+    batch_size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    sharding: NamedSharding | None = None,
+) -> Callable[[Any, Any, Pixels, Array], Totals]:
+    """Return ``step(params, stats, split, start) -> Totals`` over the images ``start ... start + batch_size``.
+
+    Places past the end count nothing, so every image counts once whatever the batch size.
+    """
+
+    def step(params: Any, stats: Any, split: Pixels, start: Array) -> Totals:
+        place = start + jnp.arange(batch_size)
+        if sharding is not None:
+            place = jax.lax.with_sharding_constraint(place, sharding)
+        real = place < split.labels.size
+        place = jnp.minimum(place, split.labels.size - 1)
+        model = nnx.merge(graph, params, stats)
+        logits = model(normalize(split.images[place], mean, std))
+        labels = split.labels[place]
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return Totals(
+            loss_sum=jnp.where(real, losses, 0.0).sum(),
+            correct_sum=(real & (logits.argmax(-1) == labels)).sum(dtype=jnp.float32),
+        )
+
+    return step
+
+
+def evaluate(
+    eval_step: Callable[[Any, Any, Pixels, Array], Totals], state: TrainState, split: Pixels, batch_size: int
+) -> tuple[float, float]:
+    """Return the mean loss and the accuracy over every image of ``split`` once."""
+    count = split.labels.size
+    totals = [eval_step(state.params, state.stats, split, np.int32(s)) for s in range(0, count, batch_size)]
+    loss, accuracy = (sum(float(part) for part in parts) / count for parts in zip(*totals, strict=True))
+    return loss, accuracy
+
+
+def data_sharding(batch_size: int) -> tuple[NamedSharding | None, NamedSharding | None]:
+    """Return how to lay (a batch, everything else) over all devices of all processes; (None, None) for a single device.
+
+    Raises:
+        ValueError: the batch does not divide by the number of devices.
+    """
+    count = jax.device_count()
+    if count == 1:
+        return None, None
+    if batch_size % count:
+        raise ValueError(f"config.batch_size must be divisible by the number of devices ({count}), got {batch_size}")
+    mesh = jax.make_mesh((count,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    return NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
+

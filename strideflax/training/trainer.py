@@ -1,0 +1,134 @@
+"""What a configuration and its images determine before the first step: the model, the compiled functions, the schedule."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import optax
+from flax import nnx
+from jax import Array
+from jax.sharding import NamedSharding
+
+from strideflax.config import Config, ConfigError
+from strideflax.data.dataset import Dataset, Split, load_dataset
+from strideflax.inspection import count_macs, count_params
+from strideflax.model import MiniResNet, check_strides
+from strideflax.training.environment import describe_device
+from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
+from strideflax.training.step import (
+    Pixels,
+    Totals,
+    TrainState,
+    data_sharding,
+    evaluate,
+    initial_state,
+    make_eval_step,
+    make_train_step,
+    model_structure,
+)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Everything that a configuration and its images determine, before the first step."""
+
+    config: Config
+    dataset: Dataset
+    graph: nnx.GraphDef
+    initial: TrainState
+    train_step: Callable[[TrainState, Pixels, Array, Array], TrainState]
+    eval_step: Callable[[Any, Any, Pixels, Array], Totals]
+    eval_batch_size: int
+    schedule: optax.Schedule
+    key: Array
+    replicated: NamedSharding | None
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What will run, in words and numbers."""
+        config, dataset = self.config, self.dataset
+        size = dataset.train.images.shape[1:3]
+        model = nnx.eval_shape(lambda: MiniResNet(config.model, key=jax.random.key(0)))
+        return {
+            "model": f"mini-ResNet, {config.model.stem.kernel}x{config.model.stem.kernel}/{config.model.stem.stride} stem, "
+            f"widths {'/'.join(map(str, config.model.widths))}, {config.model.downsample}",
+            "params": count_params(model),
+            "macs": count_macs(model, size),
+            "dataset": {
+                "name": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "train_count": len(dataset.train),
+                "val_count": len(dataset.val),
+                "test_count": len(dataset.test),
+                "source": dataset.source,
+            },
+            "device": describe_device(),
+            "epochs": config.epochs,
+            "steps": self.total_steps,
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "config_fingerprint": config.fingerprint,
+        }
+
+    def on_devices(self, value: Any) -> Any:
+        """Put ``value`` on every device."""
+        return jax.device_put(value, self.replicated) if self.replicated else jax.device_put(value)
+
+    def pixels(self, split: Split) -> Pixels:
+        """Put a split's images and labels on every device."""
+        return self.on_devices(Pixels(split.images, split.labels))
+
+    def evaluate_as(self, name: str, state: TrainState, split: Pixels | None) -> dict[str, float | None]:
+        """Return ``{NAME_loss, NAME_accuracy}`` over every image of ``split`` once; None without images."""
+        if split is None or split.labels.size == 0:
+            return {f"{name}_loss": None, f"{name}_accuracy": None}
+        loss, accuracy = evaluate(self.eval_step, state, split, self.eval_batch_size)
+        return {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+
+
+def prepare(config: Config) -> Trainer:
+    """Load the images and build the model and its step, writing nothing.
+
+    Raises:
+        UserError: images that can't be found, a batch larger than the training set, strides larger than the map.
+    """
+    dataset = load_dataset(config.data)
+    count = len(dataset.train)
+    if config.batch_size > count:
+        raise ConfigError(f"config.batch_size must be at most the {count} training images, got {config.batch_size}")
+    check_strides(config.model, dataset.train.images.shape[1:3])
+    try:
+        sharding, replicated = data_sharding(config.batch_size)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    steps_per_epoch = count // config.batch_size
+    total_steps = max(round(config.epochs * steps_per_epoch), 1)
+    schedule = learning_rate_schedule(config.optimizer, steps_per_epoch, total_steps)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    key = jax.random.key(config.seed)
+
+    graph = model_structure(config)
+    initial = jax.jit(partial(initial_state, config, optimizer))(key)
+    if replicated:
+        initial, key = jax.device_put((initial, key), replicated)
+    eval_batch = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
+    return Trainer(
+        config=config,
+        dataset=dataset,
+        graph=graph,
+        initial=initial,
+        train_step=jax.jit(
+            make_train_step(config, graph, optimizer, dataset.mean, dataset.std, sharding), donate_argnums=0
+        ),
+        eval_step=jax.jit(make_eval_step(graph, eval_batch, dataset.mean, dataset.std, sharding)),
+        eval_batch_size=eval_batch,
+        schedule=schedule,
+        key=key,
+        replicated=replicated,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+    )

@@ -1,0 +1,14 @@
+#!/usr/bin/env python3
+"""Train a mini-ResNet as a config file says.
+
+    python train.py --config configs/stride2.py
+    python train.py --config configs/stride2.py:quick --config.model.downsample=max_pool --config.seed=1
+"""
+
+import sys
+
+from strideflax.__main__ import run_command
+from strideflax.commands import train
+
+if __name__ == "__main__":
+    run_command(train, sys.argv[1:], prog="train.py", description=__doc__)
