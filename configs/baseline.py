@@ -25,7 +25,14 @@ def baseline(arg: str | None = None) -> ConfigDict:
                 "batch_norm_momentum": 0.9,
                 "dtype": "float32",
             },
-            "data": {"name": "cifar10", "dir": "", "train_count": 0, "val_count": 1000, "test_count": 0},
+            "data": {
+                "name": "cifar10",
+                "dir": "",
+                "train_count": 0,
+                "val_count": 1000,
+                "test_count": 0,
+                "stretch": (1, 1),
+            },
             "augment": {"crop": 4, "flip": True, "cutout": 0},
             "optimizer": {
                 "name": "sgd",

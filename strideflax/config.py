@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -121,9 +122,10 @@ class DataConfig:
     Attributes:
         name: "cifar10", or "shapes" (the embedded set, drawn by code).
         dir: folder with a local copy of CIFAR-10; "" means tensorflow-datasets' own folder.
-        train_count: images to train on, chosen by seed-free order; 0 means all that validation leaves.
+        train_count: images to train on; 0 means all that validation leaves.
         val_count: images split from the training set for choices.
         test_count: images of the test set to use; 0 means all.
+        stretch: how often each pixel is repeated along rows and columns; (1, 2) makes 32 x 64 inputs.
     """
 
     name: str
@@ -131,11 +133,13 @@ class DataConfig:
     train_count: int
     val_count: int
     test_count: int
+    stretch: tuple[int, int]
 
     def __post_init__(self) -> None:
         _choice("data.name", self.name, DATASETS)
         for field in ("train_count", "val_count", "test_count"):
             _require(getattr(self, field) >= 0, f"data.{field}", getattr(self, field), "an int >= 0")
+        _require(all(1 <= s <= 8 for s in self.stretch), "data.stretch", self.stretch, "two ints in 1..8 (rows, columns)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +277,7 @@ def _typed(value: Any, kind: Any, path: str) -> Any:
             raise ConfigError(f"{path} must be a tuple, got {value!r}")
         return tuple(_typed(entry, item, f"{path}[{i}]") for i, entry in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) <= sys.float_info.max else math.inf
     if type(value) is not kind:
         raise ConfigError(f"{path} must be {kind.__name__}, got {value!r}")
     if kind is float and not math.isfinite(value):

@@ -2,8 +2,9 @@
 
 import ast
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def _call(spec: str, function: str) -> Any:
         raise ConfigError(f"{path} defines no {function}()")
     try:
         result = getattr(module, function)(arg or None)
-        return result if isinstance(result, ConfigDict) else list(result) if isinstance(result, Iterable) else result
+        return list(result) if inspect.isgenerator(result) else result
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ConfigError(f"{spec}: {_one_line(error)}") from None
 

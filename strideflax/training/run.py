@@ -85,23 +85,25 @@ class Run:
             epoch = done // trainer.steps_per_epoch
             order = trainer.on_devices(epoch_order(trainer.key, epoch, len(trainer.dataset.train)))
             first, last = done, min((epoch + 1) * trainer.steps_per_epoch, total)
-            start = time.perf_counter()
+            start, stop = time.perf_counter(), False
             for done in range(first + 1, last + 1):
                 state = step(state, train, order, trainer.key)
                 self.progress.step(done, total)
-                if self.should_stop():
-                    self.clock.train_seconds += _since(start, state)
-                    self.save(state)
-                    raise Interrupted(f"stopped at step {done} of {total}; the same command goes on from there")
+                if stop := self.should_stop():
+                    break
             seconds = _since(start, state)
             self.clock.train_seconds += seconds
-            record = self._record(state, epoch, last - first, seconds) | trainer.evaluate_as("val", state, val)
-            if not math.isfinite(record["train_loss"]):
-                return state, "diverged"
-            state = state._replace(loss_sum=state.loss_sum * 0, correct_sum=state.correct_sum * 0)
-            self._log(record)
-            if (epoch + 1) % trainer.config.checkpoint_epochs == 0 or done == total:
+            if done == last:
+                record = self._record(state, epoch, last - first, seconds) | trainer.evaluate_as("val", state, val)
+                if not math.isfinite(record["train_loss"]):
+                    return state, "diverged"
+                state = state._replace(loss_sum=state.loss_sum * 0, correct_sum=state.correct_sum * 0)
+                self._log(record)
+            due = done == last and (epoch + 1) % trainer.config.checkpoint_epochs == 0
+            if due or stop or done == total:
                 self.save(state)
+            if stop and done < total:
+                raise Interrupted(f"stopped at step {done} of {total}; the same command goes on from there")
         return state, "finished"
 
     def _compile(self, state: TrainState, train: Any) -> Callable[..., TrainState]:

@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from strideflax.config import Config
 from strideflax.data.augment import augment, normalize
-from strideflax.model import MiniResNet
+from strideflax.model import MiniResNet, abstract_model
 
 # One random stream for each purpose, so that changing one (an operator's, say) leaves the others as they are.
 INIT_STREAM, ORDER_STREAM, AUGMENT_STREAM, OPERATOR_STREAM = range(4)
@@ -54,8 +54,7 @@ class Totals(NamedTuple):
 
 def model_structure(config: Config) -> nnx.GraphDef:
     """Return the model's structure, without computing any weights."""
-    model = nnx.eval_shape(lambda: MiniResNet(config.model, key=jax.random.key(0)))
-    return nnx.split(model, nnx.Param, ...)[0]
+    return nnx.split(abstract_model(config.model), nnx.Param, ...)[0]
 
 
 def initial_state(config: Config, optimizer: optax.GradientTransformation, key: Array) -> TrainState:

@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding
 from strideflax.config import Config, ConfigError
 from strideflax.data.dataset import Dataset, Split, load_dataset
 from strideflax.inspection import count_macs, count_params
-from strideflax.model import MiniResNet, check_strides
+from strideflax.model import abstract_model, check_strides
 from strideflax.training.environment import describe_device
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
@@ -52,7 +52,7 @@ class Trainer:
         """What will run, in words and numbers."""
         config, dataset = self.config, self.dataset
         size = dataset.train.images.shape[1:3]
-        model = nnx.eval_shape(lambda: MiniResNet(config.model, key=jax.random.key(0)))
+        model = abstract_model(config.model)
         return {
             "model": f"mini-ResNet, {config.model.stem.kernel}x{config.model.stem.kernel}/{config.model.stem.stride} stem, "
             f"widths {'/'.join(map(str, config.model.widths))}, {config.model.downsample}",

@@ -1,0 +1,117 @@
+import pytest
+
+from strideflax.config import ConfigError
+from strideflax.config_file import override, read_config, read_sweep
+
+
+def test_every_config_in_the_folder_is_sound():
+    from pathlib import Path
+
+    names = sorted(p.stem for p in Path("configs").glob("*.py") if p.stem != "baseline")
+    assert {"stride2", "maxpool", "avgpool", "blurpool", "ablation"} <= set(names)
+    for name in names:
+        assert read_config(f"configs/{name}.py").data.name in ("cifar10", "shapes")
+        assert read_config(f"configs/{name}.py:quick").data.name == "shapes"
+
+
+def test_a_config_file_may_lie_anywhere_and_have_variants(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "wide.py").write_text(
+        "from configs.baseline import baseline\n"
+        "def get_config(arg=None):\n"
+        "    config = baseline('quick')\n"
+        "    config.seed = int(arg or 5)\n"
+        "    return config\n"
+    )
+    assert read_config(f"{tmp_path}/mine/wide.py").seed == 5
+    assert read_config(f"{tmp_path}/mine/wide.py:7").seed == 7
+
+
+def test_overrides_are_read_as_the_type_that_they_replace():
+    config = read_config(
+        "configs/stride2.py",
+        [
+            "--config.optimizer.learning_rate=1",
+            "--config.model.widths=(8, 16, 32)",
+            "--config.model.strides=((1, 2), 2, 1)",
+            "--config.augment.flip=false",
+            "--config.model.downsample=max_pool",
+            "--config.data.dir=7",
+            "--config.seed=3",
+        ],
+    )
+    assert config.optimizer.learning_rate == 1.0
+    assert config.model.widths == (8, 16, 32)
+    assert config.model.strides == ((1, 2), 2, 1)
+    assert config.augment.flip is False
+    assert config.model.downsample == "max_pool"
+    assert config.data.dir == "7"
+    assert config.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "words", "message"),
+    [
+        ("configs/missing.py", [], "configs/missing.py does not exist; configs has .*configs/stride2.py"),
+        ("configs/stride2.py:slow", [], "unknown variant 'slow'; known: quick"),
+        ("configs/stride2.py", ["--config.no_such=1"], "config.no_such does not exist; config has augment, batch_size"),
+        ("configs/stride2.py", ["--config.model.no=1"], "config.model.no does not exist; config.model has batch_norm_momentum, blocks"),
+        ("configs/stride2.py", ["--config.seed.no=1"], "config.seed.no does not exist; config.seed is a single value"),
+        ("configs/stride2.py", ["--config.seed"], "an override is written --config.FIELD=VALUE, got '--config.seed'"),
+        ("configs/stride2.py", ["--config.seed=1.5"], "config.seed must be int, got 1.5"),
+        ("configs/stride2.py", ["--config.optimizer.learning_rate=abc"], "learning_rate must be float, got 'abc'"),
+        ("configs/stride2.py", ["--config.optimizer.learning_rate=nan"], "learning_rate must be finite, got nan"),
+        ("configs/stride2.py", ["--config.optimizer.learning_rate=-1"], "learning_rate must be a number > 0, got -1.0"),
+        ("configs/stride2.py", ["--config.augment.flip=maybe"], "config.augment.flip must be bool, got 'maybe'"),
+        ("configs/stride2.py", ["--config.model.downsample=magic"], "'magic'; known: strided_conv, subsample"),
+        ("configs/stride2.py", ["--config.model=1"], "config.model must be a group of fields, got '1'|got 1"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(spec, words, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        read_config(spec, words)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def get_config(arg=None): return {}", "must return an ml_collections.ConfigDict, got dict"),
+        ("x = ", "can't be loaded: SyntaxError"),
+        ("import no_such_module_at_all", "can't be loaded: ModuleNotFoundError"),
+        ("x = 1", "defines no get_config"),
+    ],
+)
+def test_a_broken_file_is_told_in_one_line(tmp_path, text, message):
+    (tmp_path / "broken.py").write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        read_config(f"{tmp_path}/broken.py")
+    assert "\n" not in str(error.value)
+
+
+def test_a_sweep_is_a_list_of_changes_each_with_its_checked_config(tmp_path):
+    (tmp_path / "grid.py").write_text(
+        "from configs.baseline import baseline as get_config\n"
+        "def sweep(arg=None):\n"
+        "    for seed in range(2):\n"
+        "        yield {'seed': seed, 'model.window': 3, 'model.downsample': 'blur_pool'}\n"
+    )
+    runs = read_sweep(f"{tmp_path}/grid.py:quick", ["--config.epochs=1"])
+    assert [changes["seed"] for changes, _ in runs] == [0, 1]
+    assert {config.epochs for _, config in runs} == {1.0}
+    assert {config.model.window for _, config in runs} == {3}
+    assert len({config.fingerprint for _, config in runs}) == 2
+
+
+def test_a_sweep_that_names_no_field_is_refused(tmp_path):
+    (tmp_path / "grid.py").write_text(
+        "from configs.baseline import baseline as get_config\ndef sweep(arg=None):\n    yield {'model.windows': 3}\n"
+    )
+    with pytest.raises(ConfigError, match="config.model.windows does not exist"):
+        read_sweep(f"{tmp_path}/grid.py:quick")
+
+
+def test_override_changes_nested_values_in_place():
+    values = {"a": {"b": 1, "c": 2}}
+    override(values, {"a.b": 5})
+    assert values == {"a": {"b": 5, "c": 2}}

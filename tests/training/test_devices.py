@@ -1,0 +1,80 @@
+"""Several devices and several processes do the same arithmetic as one."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WORDS = [
+    "--config", "configs/stride2.py:quick",
+    "--config.model.widths=(4, 8)",
+    "--config.model.blocks=(1, 1)",
+    "--config.model.strides=(1, 2)",
+    "--config.model.stem.kernel=3",
+    "--config.data.train_count=320",
+    "--config.data.val_count=50",
+    "--config.data.test_count=70",
+    "--config.batch_size=32",
+    "--config.eval_batch_size=30",
+    "--config.epochs=2",
+]  # fmt: skip
+CHILD = """
+import sys, jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+from strideflax.__main__ import main
+main(["train", *sys.argv[2:]])
+"""
+
+
+def start(devices: int, *words: object) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(devices), *WORDS, *map(str, words)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen) -> str:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def losses(folder: Path) -> list[float]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    result = json.loads((folder / "result.json").read_text())
+    return [value for r in records for value in (r["train_loss"], r["val_loss"])] + [result["test_loss"]]
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory) -> list[float]:
+    folder = tmp_path_factory.mktemp("one") / "run"
+    finish(start(1, "--workdir", folder))
+    return losses(folder)
+
+
+def test_four_devices_give_the_losses_of_one(one_device, tmp_path):
+    finish(start(4, "--workdir", tmp_path / "run"))
+    assert losses(tmp_path / "run") == pytest.approx(one_device, rel=1e-4)
+    assert "4 JAX devices" in json.loads((tmp_path / "run" / "result.json").read_text())["device"]
+
+
+def test_two_processes_give_the_losses_of_one(one_device, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path / "run"
+    both = [start(1, "--workdir", folder, "--distributed", f"127.0.0.1:{port},2,{index}") for index in (0, 1)]
+    for process in both:
+        finish(process)
+    assert losses(folder) == pytest.approx(one_device, rel=1e-4)
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):
+    process = start(4, "--config.batch_size=30", "--workdir", tmp_path / "run")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "batch_size must be divisible by the number of devices (4), got 30" in output

@@ -1,0 +1,79 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from strideflax.config import OptimizerConfig
+from strideflax.training.optimizer import decay_mask, learning_rate_schedule, make_optimizer
+
+
+def config(**changes) -> OptimizerConfig:
+    values = {
+        "name": "sgd",
+        "schedule": "constant",
+        "learning_rate": 0.1,
+        "warmup_epochs": 0.0,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "label_smoothing": 0.0,
+        "clip_norm": 0.0,
+    }
+    return OptimizerConfig(**values | changes)
+
+
+def rates(steps, **changes):
+    schedule = learning_rate_schedule(config(**changes), steps_per_epoch=10, total_steps=40)
+    return [float(schedule(step)) for step in steps]
+
+
+def test_one_cycle_is_two_straight_lines():
+    found = rates([0, 5, 10, 25, 40], schedule="one_cycle", warmup_epochs=1.0, learning_rate=0.2)
+    np.testing.assert_allclose(found, [0, 0.1, 0.2, 0.1, 0], atol=1e-7)
+
+
+def test_cosine_falls_by_half_a_cosine_after_the_warm_up():
+    found = rates([0, 10, 20, 25, 40], schedule="cosine", warmup_epochs=1.0, learning_rate=0.2)
+    np.testing.assert_allclose(found, [0, 0.2, 0.15, 0.1, 0], atol=1e-7)
+
+
+def test_constant_stays_at_the_peak():
+    np.testing.assert_allclose(rates([0, 40], learning_rate=0.3), [0.3, 0.3])
+
+
+def test_a_warm_up_over_the_whole_run_reaches_the_peak_at_its_end():
+    np.testing.assert_allclose(rates([20, 40], schedule="one_cycle", warmup_epochs=4.0), [0.05, 0.1], atol=1e-8)
+
+
+def follow(optimizer_config, gradients, start):
+    """Return where a kernel goes under a list of gradients."""
+    optimizer = make_optimizer(optimizer_config, lambda step: optimizer_config.learning_rate)
+    params = {"kernel": jnp.asarray(start)}
+    state = optimizer.init(params)
+    for gradient in gradients:
+        updates, state = optimizer.update({"kernel": jnp.asarray(gradient)}, state, params)
+        params = {"kernel": params["kernel"] + updates["kernel"]}
+    return np.asarray(params["kernel"])
+
+
+def test_sgd_is_nesterov_with_decoupled_decay():
+    gradients = [np.array([[1.0, -2.0]], np.float32), np.array([[0.5, 0.5]], np.float32)]
+    w, velocity = np.array([[1.0, 1.0]]), 0.0
+    for gradient in gradients:
+        velocity = 0.9 * velocity + gradient
+        w = w - 0.1 * (gradient + 0.9 * velocity + 0.01 * w)
+    found = follow(config(weight_decay=0.01), gradients, np.ones((1, 2), np.float32))
+    np.testing.assert_allclose(found, w, rtol=1e-6)
+
+
+def test_adamw_first_step_is_the_sign_of_the_gradient_plus_decay():
+    found = follow(config(name="adamw", weight_decay=0.5), [np.array([[3.0, -7.0]], np.float32)], np.ones((1, 2), np.float32))
+    np.testing.assert_allclose(found, [[1 - 0.1 * (1 + 0.5), 1 - 0.1 * (-1 + 0.5)]], rtol=1e-5)
+
+
+def test_clipping_limits_the_gradient_norm():
+    found = follow(config(momentum=0.0, clip_norm=1.0), [np.array([[3.0, 4.0]], np.float32)], np.zeros((1, 2), np.float32))
+    np.testing.assert_allclose(found, [[-0.06, -0.08]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "decays"), [((3, 3, 4, 8), True), ((4, 10), True), ((8,), False), ((), False)])
+def test_only_kernels_decay(shape, decays):
+    assert decay_mask({"p": jnp.zeros(shape)}) == {"p": decays}

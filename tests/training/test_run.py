@@ -1,0 +1,178 @@
+"""A run from configuration to result; what a user counts on when it is interrupted, damaged or started twice."""
+
+import json
+import shutil
+
+import filelock
+import jax
+import numpy as np
+import pytest
+
+from strideflax.config import ConfigError
+from strideflax.training.restore import restore_run
+from strideflax.training.run import Interrupted, train
+from strideflax.training.run_folder import RunFolderError, read_json, read_metrics
+
+
+class Notes:
+    """Progress that keeps what it is told."""
+
+    def __init__(self):
+        self.plans, self.steps, self.records, self.notes = [], [], [], []
+
+    def plan(self, plan):
+        self.plans.append(plan)
+
+    def step(self, done, total):
+        self.steps.append((done, total))
+
+    def epoch(self, record):
+        self.records.append(record)
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def weights(folder):
+    from flax import nnx
+
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(restore_run(folder).model))]
+
+
+def assert_same_weights(one, other):
+    for a, b in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def without_times(records):
+    return [{k: v for k, v in record.items() if k not in ("seconds", "images_per_second")} for record in records]
+
+
+def test_the_folder_holds_the_whole_story(finished, tiny):
+    assert read_json(finished / "config.json") == tiny().to_dict()
+    records = read_metrics(finished)
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert [record["step"] for record in records] == [5, 10, 15]
+    result = read_json(finished / "result.json")
+    assert result["status"] == "finished"
+    assert result["steps"] == 15
+    assert result["config_fingerprint"] == tiny().fingerprint
+    assert result["dataset"]["train_count"], result["dataset"]["test_count"] == (160, 70)
+    assert result["val_accuracy"] == records[-1]["val_accuracy"]
+    for name in ("params", "macs", "images_per_second", "compile_seconds", "train_seconds"):
+        assert result[name] > 0, name
+    for name in ("test_accuracy", "test_loss", "val_loss", "seed", "config", "device", "versions"):
+        assert result[name] is not None, name
+
+
+def test_the_test_accuracy_is_the_models_over_every_image(finished, tiny):
+    from strideflax.data.augment import normalize
+    from strideflax.data.dataset import load_dataset
+
+    run, dataset = restore_run(finished), load_dataset(tiny().data)
+    images = normalize(dataset.test.images, dataset.mean, dataset.std)
+    predictions = np.asarray(run.model(images)).argmax(-1)
+    assert (predictions == dataset.test.labels).mean() == pytest.approx(run.result["test_accuracy"], abs=1e-6)
+
+
+def test_the_batch_size_of_evaluation_changes_nothing(finished, tiny, tmp_path):
+    train(tiny(eval_batch_size=70), tmp_path / "run")
+    one, other = read_json(finished / "result.json"), read_json(tmp_path / "run" / "result.json")
+    assert one["test_accuracy"] == other["test_accuracy"]
+    assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-5)
+    assert_same_weights(finished, tmp_path / "run")
+
+
+@pytest.mark.parametrize("stop_at", [5, 7])
+def test_an_interrupted_run_ends_bit_for_bit_as_if_nothing_had_happened(finished, tiny, tmp_path, stop_at):
+    progress = Notes()
+    stop = iter([False] * (stop_at - 1) + [True])
+    with pytest.raises(Interrupted, match=f"step {stop_at} of 15"):
+        train(tiny(), tmp_path / "run", should_stop=lambda: next(stop))
+    assert not (tmp_path / "run" / "result.json").exists()
+    train(tiny(), tmp_path / "run", progress=progress)
+    assert any(f"resumed at step {stop_at} of 15" in note for note in progress.notes)
+    assert_same_weights(finished, tmp_path / "run")
+    assert without_times(read_metrics(tmp_path / "run")) == without_times(read_metrics(finished))
+
+
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(finished, tiny, tmp_path):
+    stop = iter([False] * 10 + [True])
+    with pytest.raises(Interrupted):
+        train(tiny(), tmp_path / "run", should_stop=lambda: next(stop))
+    newest = tmp_path / "run" / "checkpoints" / "11"
+    arrays = max((p for p in newest.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(arrays.read_bytes())
+    content[len(content) // 2] ^= 1
+    arrays.write_bytes(content)
+    progress = Notes()
+    train(tiny(), tmp_path / "run", progress=progress)
+    assert any("checkpoint 11 is damaged" in note for note in progress.notes)
+    assert any("resumed at step 10 of 15" in note for note in progress.notes)
+    assert_same_weights(finished, tmp_path / "run")
+
+
+def test_a_finished_run_is_left_alone(finished, tiny):
+    before = (finished / "result.json").read_bytes()
+    progress = Notes()
+    result = train(tiny(), finished, progress=progress)
+    assert progress.notes == [f"already finished: {finished}"]
+    assert not progress.steps
+    assert result == json.loads(before)
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_another_configuration_does_not_touch_the_folder(finished, tiny):
+    with pytest.raises(RunFolderError, match="belongs to another configuration"):
+        train(tiny(seed=1), finished)
+
+
+def test_a_folder_of_something_else_is_not_taken(tiny, tmp_path):
+    (tmp_path / "thesis.tex").write_text("do not lose me")
+    with pytest.raises(RunFolderError, match="not empty and not a run folder"):
+        train(tiny(), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_another_process_holds_is_refused(tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    with filelock.FileLock(tmp_path / "run" / ".lock"), pytest.raises(RunFolderError, match="in use by another process"):
+        train(tiny(), tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(tiny, tmp_path):
+    changes = {"optimizer.learning_rate": 1e30, "optimizer.warmup_epochs": 0.0}
+    result = train(tiny(**changes), tmp_path / "run")
+    assert result["status"] == "diverged"
+    assert result["test_accuracy"] is None
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 161}, "batch_size must be at most the 160 training images, got 161"),
+        ({"model.strides": (1, 64)}, r"model.strides\[1\] empties the map: a stride of 64 on 16 x 16"),
+    ],
+)
+def test_what_only_the_data_can_refuse_leaves_no_folder(tiny, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        train(tiny(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_operator_sees_the_same_images_in_the_same_order(tiny):
+    from strideflax.training.step import epoch_order
+
+    orders = [np.asarray(epoch_order(jax.random.key(seed), epoch, 100)) for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)]]
+    np.testing.assert_array_equal(orders[0], orders[1])
+    assert sorted(orders[0]) == list(range(100))
+    assert not np.array_equal(orders[0], orders[2])
+    assert not np.array_equal(orders[0], orders[3])
+
+
+def test_a_run_whose_weights_are_gone_says_so(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    with pytest.raises(RunFolderError, match="its checkpoint is gone"):
+        restore_run(tmp_path / "run")
