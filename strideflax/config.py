@@ -149,7 +149,7 @@ class AugmentConfig:
     Attributes:
         crop: zero-pad by this many pixels and crop back at a random place; 0 is off.
         flip: mirror left-right half of the time.
-        cutout: side in pixels of a square set to the mean colour at a random place; 0 is off.
+        cutout: side in pixels of a square set to the image's mean colour at a random place; 0 is off.
     """
 
     crop: int

@@ -23,7 +23,7 @@ from strideflax.training.run_folder import (
     read_result,
     write_json,
 )
-from strideflax.training.step import TrainState, epoch_order
+from strideflax.training.step import TrainState
 from strideflax.training.trainer import Trainer, prepare
 from strideflax.training.writers import Writer
 
@@ -64,7 +64,7 @@ class Run:
         for line in damaged:
             self.progress.note(line)
         if restored is not None:
-            state = self.trainer.on_devices(restored)
+            state = restored
             self.clock.__dict__.update(meta["clock"])
             self.progress.note(f"resumed at step {int(state.step)} of {self.trainer.total_steps}: {self.folder}")
         if self.writes:
@@ -83,7 +83,7 @@ class Run:
         done = int(state.step)
         while done < total:
             epoch = done // trainer.steps_per_epoch
-            order = trainer.on_devices(epoch_order(trainer.key, epoch, len(trainer.dataset.train)))
+            order = trainer.order(epoch)
             first, last = done, min((epoch + 1) * trainer.steps_per_epoch, total)
             start, stop = time.perf_counter(), False
             for done in range(first + 1, last + 1):
@@ -108,8 +108,8 @@ class Run:
 
     def _compile(self, state: TrainState, train: Any) -> Callable[..., TrainState]:
         start = time.perf_counter()
-        order = self.trainer.on_devices(epoch_order(self.trainer.key, 0, len(self.trainer.dataset.train)))
-        step = self.trainer.train_step.lower(state, train, order, self.trainer.key).compile()  # type: ignore[attr-defined]
+        order, key = self.trainer.order(0), self.trainer.key
+        step = self.trainer.train_step.lower(state, train, order, key).compile()  # type: ignore[attr-defined]
         self.clock.compile_seconds += time.perf_counter() - start
         return step
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from flax import nnx
 from jax import Array
@@ -22,6 +23,7 @@ from strideflax.training.step import (
     Totals,
     TrainState,
     data_sharding,
+    epoch_order,
     evaluate,
     initial_state,
     make_eval_step,
@@ -74,13 +76,14 @@ class Trainer:
             "config_fingerprint": config.fingerprint,
         }
 
-    def on_devices(self, value: Any) -> Any:
-        """Put ``value`` on every device."""
-        return jax.device_put(value, self.replicated) if self.replicated else jax.device_put(value)
-
     def pixels(self, split: Split) -> Pixels:
         """Put a split's images and labels on every device."""
-        return self.on_devices(Pixels(split.images, split.labels))
+        return jax.device_put(Pixels(split.images, split.labels), self.replicated)
+
+    def order(self, epoch: int) -> Array:
+        """Return the order of the training images in ``epoch``, on every device."""
+        ordered = jax.jit(epoch_order, static_argnums=2, out_shardings=self.replicated)
+        return ordered(self.key, np.int32(epoch), len(self.dataset.train))
 
     def evaluate_as(self, name: str, state: TrainState, split: Pixels | None) -> dict[str, float | None]:
         """Return ``{NAME_loss, NAME_accuracy}`` over every image of ``split`` once; None without images."""
@@ -109,12 +112,9 @@ def prepare(config: Config) -> Trainer:
     total_steps = max(round(config.epochs * steps_per_epoch), 1)
     schedule = learning_rate_schedule(config.optimizer, steps_per_epoch, total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
-    key = jax.random.key(config.seed)
-
+    key = jax.jit(partial(jax.random.key, config.seed), out_shardings=replicated)()
     graph = model_structure(config)
-    initial = jax.jit(partial(initial_state, config, optimizer))(key)
-    if replicated:
-        initial, key = jax.device_put((initial, key), replicated)
+    initial = jax.jit(partial(initial_state, config, optimizer), out_shardings=replicated)(key)
     eval_batch = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
     return Trainer(
         config=config,
@@ -122,9 +122,13 @@ def prepare(config: Config) -> Trainer:
         graph=graph,
         initial=initial,
         train_step=jax.jit(
-            make_train_step(config, graph, optimizer, dataset.mean, dataset.std, sharding), donate_argnums=0
+            make_train_step(config, graph, optimizer, dataset.mean, dataset.std, sharding),
+            donate_argnums=0,
+            out_shardings=replicated,
         ),
-        eval_step=jax.jit(make_eval_step(graph, eval_batch, dataset.mean, dataset.std, sharding)),
+        eval_step=jax.jit(
+            make_eval_step(graph, eval_batch, dataset.mean, dataset.std, sharding), out_shardings=replicated
+        ),
         eval_batch_size=eval_batch,
         schedule=schedule,
         key=key,

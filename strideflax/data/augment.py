@@ -1,0 +1,73 @@
+"""Random crop, mirror and cutout of training images, and normalisation: pure functions, made for the jitted step."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from strideflax.config import AugmentConfig
+
+
+def augment(images: Array, key: Array, config: AugmentConfig) -> Array:
+    """Change each image at random, independently of the others. What is switched off costs nothing.
+
+    Each change draws from a stream of its own, so that switching one off leaves the others as they are.
+
+    Args:
+        images: uint8 ``[batch, height, width, channels]``.
+        key: one key for the batch.
+        config: what to do; see `crop`, `flip` and `cutout`.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    if config.crop:
+        images = crop(images, jax.random.fold_in(key, 0), config.crop)
+    if config.flip:
+        images = flip(images, jax.random.fold_in(key, 1))
+    if config.cutout:
+        images = cutout(images, jax.random.fold_in(key, 2), config.cutout)
+    return images
+
+
+def crop(images: Array, key: Array, pad: int) -> Array:
+    """Surround each image by ``pad`` zero pixels and cut its own size out, at each of (2 pad + 1)^2 places alike."""
+    batch, *size = images.shape
+    padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    corners = jax.random.randint(key, (batch, 2), 0, 2 * pad + 1)
+    return jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), size))(padded, corners)
+
+
+def flip(images: Array, key: Array) -> Array:
+    """Mirror each image left-right with probability 1/2."""
+    mirrored = jax.random.bernoulli(key, shape=(len(images), 1, 1, 1))
+    return jnp.where(mirrored, images[:, :, ::-1], images)
+
+
+def cutout(images: Array, key: Array, side: int) -> Array:
+    """Set a square of ``side`` pixels to the image's mean colour (DeVries and Taylor 2017).
+
+    The square's centre may be any pixel, so a part of it may lie outside, where it is clipped.
+    """
+    batch, height, width, _ = images.shape
+    first = jax.random.randint(key, (batch, 2), 0, jnp.array([[height, width]])) - side // 2
+
+    def hit(axis: int, size: int) -> Array:
+        distance = jnp.arange(size)[None, :] - first[:, axis, None]
+        return (distance >= 0) & (distance < side)
+
+    square = hit(0, height)[:, :, None, None] & hit(1, width)[:, None, :, None]
+    mean = jnp.round(images.mean((1, 2), keepdims=True, dtype=jnp.float32)).astype(images.dtype)
+    return jnp.where(square, mean, images)
+
+
+def normalize(images: Array, mean: tuple[float, ...], std: tuple[float, ...], dtype: DTypeLike = jnp.float32) -> Array:
+    """Return ``(images / 255 - mean) / std`` per channel, computed in float32.
+
+    Args:
+        images: uint8 ``[batch, height, width, channels]``.
+        mean, std: of the training images' pixels / 255, one number a channel.
+        dtype: of the result.
+    """
+    centre, scale = (255.0 * jnp.array(numbers, jnp.float32).reshape(1, 1, 1, -1) for numbers in (mean, std))
+    return ((images.astype(jnp.float32) - centre) / scale).astype(dtype)

@@ -1,0 +1,85 @@
+"""A checked cache of decoded arrays: written aside and renamed, verified when read, never trusted and never needed.
+
+One file an entry: a line of JSON (what it was made from, and the SHA-256 of the rest), then the arrays as .npy, one
+after another. The name comes from the sources' paths, so a changed source replaces its old entry.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+VERSION = 1  # raised when the meaning of the arrays changes
+
+
+def cache_folder() -> Path:
+    """Return $STRIDEFLAX_CACHE, or ``~/.cache/strideflax``."""
+    return Path(os.path.expanduser(os.environ.get("STRIDEFLAX_CACHE") or "~/.cache/strideflax"))
+
+
+def cached(sources: Sequence[Path], decode: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+    """Return ``decode()``, or what it returned when the ``sources`` had the same paths, sizes and times of change."""
+    identity = _identity(sources)
+    name = hashlib.sha256(json.dumps([path for path, *_ in identity]).encode()).hexdigest()[:16]
+    entry = cache_folder() / f"cifar10-{name}.npys"
+    if (kept := load(entry, identity)) is not None:
+        return kept
+    arrays = decode()
+    if _identity(sources) == identity:  # else the sources changed meanwhile
+        store(entry, identity, arrays)
+    return arrays
+
+
+def load(entry: Path, identity: list[list]) -> list[np.ndarray] | None:
+    """Return the arrays in ``entry``, None if it is absent, damaged, or made from other sources."""
+    try:
+        with entry.open("rb") as file:
+            manifest = json.loads(file.readline(2**16))
+            if (manifest["version"], manifest["sources"]) != (VERSION, identity):
+                return None
+            body = file.read()
+        if hashlib.sha256(body).hexdigest() != manifest["sha256"]:
+            return None
+        stream, arrays = io.BytesIO(body), []
+        while stream.tell() < len(body):
+            arrays.append(np.load(stream, allow_pickle=False))
+        return arrays
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+
+
+def store(entry: Path, identity: list[list], arrays: Sequence[np.ndarray]) -> None:
+    """Write ``entry`` in one atomic step; a folder that is full or cannot be written leaves nothing behind."""
+    stream = io.BytesIO()
+    for array in arrays:
+        np.save(stream, array, allow_pickle=False)
+    body = stream.getbuffer()
+    manifest = {
+        "version": VERSION,
+        "sources": identity,
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    aside = None
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=entry.parent, prefix=f"{entry.stem}-", delete=False) as file:
+            aside = Path(file.name)
+            file.write(json.dumps(manifest).encode() + b"\n")
+            file.write(body)
+        aside.replace(entry)
+        aside = None
+    except OSError:
+        pass  # a cache that cannot be written costs time, not the run
+    finally:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+
+
+def _identity(sources: Sequence[Path]) -> list[list]:
+    stats = [(path.resolve(), path.stat()) for path in sources]
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]

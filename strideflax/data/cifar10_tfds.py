@@ -1,0 +1,179 @@
+"""CIFAR-10 through tensorflow-datasets, without TensorFlow.
+
+The stock ``cifar10`` needs TensorFlow to unpack and to encode while it prepares. The subclass here reads the archive
+itself and hands over PIL images; what it prepares is the stock data set, which ``tfds.data_source('cifar10')`` reads.
+"""
+
+import contextlib
+import io
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from os import environ
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strideflax.data.cache import cached
+from strideflax.data.cifar10 import ARCHIVES, CLASSES, SIDE, URL, Arrays, read_archive
+from strideflax.data.errors import DataError
+
+CONNECT_SECONDS = 5.0
+BLOCK = 5000
+
+
+def tfds_folder() -> Path:
+    """Return tensorflow-datasets' own folder: $TFDS_DATA_DIR, or ``~/tensorflow_datasets``."""
+    return Path(environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def manual_archive(data_dir: Path) -> Path:
+    """Return where an official archive that was downloaded by other means goes."""
+    return data_dir / "downloads" / "manual" / ARCHIVES[0]
+
+
+def read_tfds(data_dir: Path) -> tuple[Arrays, str]:
+    """Read the data set prepared in ``data_dir``; download and prepare it if it is not there.
+
+    Returns:
+        the images in the order of the original files, and one line that says where they came from.
+
+    Raises:
+        DataError: nothing there and no connection, or files that are damaged.
+    """
+    if not prepared_files(data_dir):
+        prepare(data_dir)
+    files = prepared_files(data_dir)
+    try:
+        arrays = Arrays(*cached(files, partial(read_prepared, data_dir)))
+    except Exception as error:  # whatever array_record raises
+        raise DataError(
+            f"{files[0].parent} cannot be read, delete it to prepare it again: {_one_line(error)}"
+        ) from None
+    return arrays, f"tensorflow-datasets in {files[0].parent}"
+
+
+def prepared_files(data_dir: Path) -> list[Path]:
+    """Return the files of the newest prepared version, or none."""
+    versions = sorted((data_dir / "cifar10").glob("[0-9]*/dataset_info.json"))
+    return sorted(versions[-1].parent.glob("*.array_record*")) if versions else []
+
+
+def read_prepared(data_dir: Path) -> Arrays:
+    """Decode the prepared images (seconds), sorted by ``id``, which numbers them in the order of the original files."""
+    import tensorflow_datasets as tfds
+    from PIL import Image
+
+    decoders = {"image": tfds.decode.SkipDecoding()}  # PNG bytes, so that it is the same with OpenCV installed or not
+    arrays: list[np.ndarray] = []
+    for split in ("train", "test"):
+        source: Any = tfds.data_source("cifar10", split=split, data_dir=data_dir, download=False, decoders=decoders)
+        images = np.zeros((len(source), SIDE, SIDE, 3), np.uint8)
+        labels = np.full(len(source), -1, np.int32)
+        for start in range(0, len(source), BLOCK):
+            for record in source.__getitems__(range(start, min(start + BLOCK, len(source)))):
+                place = int(record["id"].decode().removeprefix(f"{split}_"))
+                images[place] = np.asarray(Image.open(io.BytesIO(record["image"])))
+                labels[place] = record["label"]
+        if labels.min() < 0:
+            raise DataError(f"{split}_{labels.argmin():05d} is missing")
+        arrays += [images, labels]
+    return Arrays(*arrays)
+
+
+def prepare(data_dir: Path, archive: Path | None = None) -> None:
+    """Prepare the data set in ``data_dir``, as array_record files.
+
+    Args:
+        data_dir: tensorflow-datasets' folder.
+        archive: a local archive. None is the official one, from `manual_archive` or downloaded, its SHA-256 checked.
+
+    Raises:
+        DataError: no archive to be had, or not the right one.
+    """
+    manual = manual_archive(data_dir)
+    if archive is None and not manual.is_file():
+        require_connection(data_dir)
+    made = [folder for folder in (data_dir / "cifar10", data_dir / "downloads", data_dir) if not folder.exists()]
+    try:
+        import tensorflow_datasets as tfds
+
+        if not sys.stderr.isatty():
+            tfds.disable_progress_bar()
+        downloads = data_dir / "downloads"
+        downloads.mkdir(parents=True, exist_ok=True)
+        # A folder of our own for the download, gone afterwards: a broken one leaves nothing, two at once do not meet.
+        own = tempfile.TemporaryDirectory(prefix="incomplete-", dir=downloads)
+        with own, contextlib.redirect_stdout(io.StringIO()):
+            config = tfds.download.DownloadConfig(manual_dir=manual.parent, try_download_gcs=False)
+            builder(data_dir, archive).download_and_prepare(
+                download_dir=own.name, download_config=config, file_format="array_record"
+            )
+    except DataError:
+        raise
+    except Exception as error:  # tensorflow-datasets, requests, array_record and the disk raise many kinds
+        if prepared_files(data_dir):  # another process was quicker
+            return
+        if type(error).__name__ == "NonMatchingChecksumError":
+            raise DataError(
+                f"{manual if manual.is_file() else URL} is not the official archive (its SHA-256 differs); "
+                "read another copy with --config.data.dir=DIR"
+            ) from None
+        raise DataError(
+            f"CIFAR-10 could not be prepared in {data_dir}: {_one_line(error)}; {remedy(data_dir)}"
+        ) from None
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # it is not empty; a failure leaves no empty one
+                folder.rmdir()
+
+
+def builder(data_dir: Path, archive: Path | None) -> Any:
+    """Return a TFDS builder that is stock ``cifar10`` but for how it unpacks and encodes."""
+    from PIL import Image
+    from tensorflow_datasets.image_classification import cifar
+
+    class Cifar10(cifar.Cifar10, skip_registration=True):  # type: ignore[call-arg]
+        name = "cifar10"
+        pkg_dir_path = cifar.Cifar10.pkg_dir_path
+
+        def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+            arrays = read_archive(Path(archive or dl_manager.download(URL)))
+            self.info.features["label"].names = list(CLASSES)
+            return {
+                "train": self._generate_examples("train_", arrays[:2]),
+                "test": self._generate_examples("test_", arrays[2:]),
+            }
+
+        def _generate_examples(self, prefix: str, arrays: tuple[np.ndarray, np.ndarray]) -> Iterator:
+            for i, (image, label) in enumerate(zip(*arrays, strict=True)):
+                yield i, {"id": f"{prefix}{i:05d}", "image": Image.fromarray(image), "label": int(label)}
+
+    return Cifar10(data_dir=data_dir)
+
+
+def require_connection(data_dir: Path) -> None:
+    """Answer within seconds when there is no connection, where tensorflow-datasets would try for minutes."""
+    import requests  # comes with tensorflow-datasets, which downloads through it
+
+    try:
+        with requests.get(URL, stream=True, timeout=CONNECT_SECONDS) as response:
+            response.raise_for_status()
+    except requests.RequestException as error:
+        reason = f"{URL} cannot be reached ({type(error).__name__})"
+        raise DataError(f"no CIFAR-10 in {data_dir} and {reason}; {remedy(data_dir)}") from None
+
+
+def remedy(data_dir: Path) -> str:
+    """Return what a user without the images can do."""
+    return (
+        f"put {ARCHIVES[0]} into {manual_archive(data_dir).parent}, or give a local copy as --config.data.dir=DIR, "
+        "or use the embedded data set with --config configs/NAME.py:quick"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}"

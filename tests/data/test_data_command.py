@@ -1,0 +1,40 @@
+import argparse
+
+import pytest
+
+from strideflax.commands import data as command
+from strideflax.config import DataConfig
+from strideflax.data.dataset import DataError, load_dataset
+
+
+def run(*argv: str) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    command.main(parser.parse_args(argv))
+
+
+def test_says_what_would_be_used_and_where_files_go(cifar10, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    folder = cifar10.binary(tmp_path / "data")
+    run("--dir", str(folder), "--val-count", "3")
+    shown = capsys.readouterr().out
+    config = DataConfig(name="cifar10", dir=str(folder), train_count=0, val_count=3, test_count=0, stretch=(1, 1))
+    for part in (
+        "cifar10",
+        f"files in {folder}",
+        "17 train, 3 validation, 4 test",
+        load_dataset(config).fingerprint,
+        "--config.data.dir=DIR",
+        str(tmp_path / "tfds" / "downloads" / "manual" / "cifar-10-binary.tar.gz"),
+    ):
+        assert part in shown
+
+
+def test_shapes(capsys):
+    run("--name", "shapes")
+    assert "9,000 train, 1,000 validation, 2,000 test" in capsys.readouterr().out
+
+
+def test_nothing_there_is_the_users_mistake(tmp_path):
+    with pytest.raises(DataError, match="no CIFAR-10 in"):
+        run("--dir", str(tmp_path))
