@@ -1,0 +1,183 @@
+"""Runs as a table: one row a run, tidy columns, units in the names.
+
+A row holds what the run's folder says: the config flattened with dots (``model.downsample``), its numbers, where they
+come from, and each measure's numbers and device (``calibration.images`` from ``measures/calibration.json``). Every run
+found has a row, and its ``status`` says whether it counts:
+
+- ``finished``: it has numbers.
+- ``failed``, ``diverged``: it says so itself; ``error`` has the reason.
+- ``unfinished``: a config and no result yet: still running, or killed.
+- ``unreadable``: files that are broken or not strideflax's; ``error`` says which.
+
+A run that is not finished has no accuracy and no loss (NaN), so that no average can take it in.
+"""
+
+import gzip
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from strideflax.errors import UserError
+from strideflax.training.run_folder import read_json, read_metrics
+
+FINISHED = "finished"
+OUTCOMES = ("test_accuracy", "test_loss", "val_accuracy", "val_loss", "train_loss")
+COSTS = ("macs", "params", "images_per_second", "train_seconds", "compile_seconds")
+LEADING = ("run", "status", "seed", *OUTCOMES, *COSTS, "dataset_name", "dataset_fingerprint", "device")
+
+
+def load(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Return the runs below a folder, or those that `save` wrote to one file, one row each.
+
+    Args:
+        path: a folder (runs are the folders below it with a ``config.json`` or ``result.json``; others are passed
+            over), or a ``.jsonl`` or ``.jsonl.gz`` file.
+
+    Returns:
+        The columns `LEADING`, then all others. ``run`` is the run's folder relative to ``path``. Accuracies are
+        fractions.
+
+    Raises:
+        UserError: nothing is there, or no run is.
+    """
+    path = Path(path)
+    if path.is_dir():
+        rows = [_row(folder, name) for folder, name in _run_folders(path)]
+    elif path.is_file():
+        rows = _read_rows(path)
+    else:
+        raise UserError(f"no such file or folder: {path}")
+    if not rows:
+        raise UserError(f"{path} holds no runs; expected folders with a config.json or a result.json, or rows of runs")
+    return _frame(rows)
+
+
+def save(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write ``frame`` to a ``.jsonl`` or ``.jsonl.gz`` file, one JSON object a run, that `load` reads back unchanged.
+
+    Numbers that are missing or not finite become null. The same frame gives the same bytes.
+
+    Raises:
+        ValueError: the file's name ends otherwise.
+    """
+    path = Path(path)
+    if not path.name.endswith((".jsonl", ".jsonl.gz")):
+        raise ValueError(f"path must end in .jsonl or .jsonl.gz, got {path.name!r}")
+    records = [
+        {name: None if is_missing(value) else value for name, value in row.items()} for row in frame.to_dict("records")
+    ]
+    text = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records).encode()
+    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+
+
+def curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
+    """Return the learning curves of the runs below ``folder``: a row a run and epoch, ``metrics.jsonl``'s fields.
+
+    ``run`` is named as in `load`.
+
+    Raises:
+        UserError: ``folder`` is not a folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"learning curves are read from a folder of runs, got {folder}")
+    rows = [{"run": name, **line} for run, name in _run_folders(folder) for line in read_metrics(run)]
+    return pd.DataFrame(rows, columns=None if rows else ["run", "epoch"])
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a cell holds nothing: None, NaN, or a number that is not finite."""
+    return value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each run's folder and its name relative to ``root``, in the order of the names."""
+    for folder, subfolders, files in os.walk(root):
+        subfolders.sort()
+        if {"config.json", "result.json"} & set(files):
+            subfolders.clear()  # what is inside a run is not another run
+            path = Path(folder)
+            yield path, root.resolve().name if path == root else path.relative_to(root).as_posix()
+
+
+def _row(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        finished = (folder / "result.json").exists()
+        row = _result(folder) if finished else {"status": "unfinished", **_flat(_config(folder))}
+    except (OSError, ValueError) as error:
+        return {"run": name, "status": "unreadable", "error": _one_line(error)}
+    if row["status"] != FINISHED:
+        row.update(dict.fromkeys(OUTCOMES))
+    for file in sorted(folder.glob("measures/*.json")):
+        try:
+            measure = _flat(read_json(file), f"{file.stem}.")
+        except (OSError, ValueError) as error:
+            row["error"] = _one_line(error)
+            continue
+        row.update({name: value for name, value in measure.items() if _is_number(value) or name.endswith(".device")})
+    return {"run": name, **row}
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    result = read_json(folder / "result.json")
+    if not isinstance(result.get("status"), str):
+        raise ValueError(f"{folder / 'result.json'} has no status, so it is not a strideflax run's")
+    config = result.pop("config", None) or _config(folder)
+    dataset = result.pop("dataset", None) or {}
+    return _flat(config) | _flat(result) | _flat(dataset, "dataset_")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / "config.json")
+    if "seed" not in config or not isinstance(config.get("model"), Mapping):
+        raise ValueError(f"{folder / 'config.json'} has no seed and model, so it is not a strideflax run's")
+    return config
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested groups as one, names joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    columns = dict.fromkeys([*LEADING, *(name for row in rows for name in row)])
+    known = [{name: _hashable(value) for name, value in row.items() if value is not None} for row in rows]
+    frame = pd.DataFrame(known, columns=list(columns))
+    for name in (*OUTCOMES, *COSTS):
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
+    return frame
+
+
+def _hashable(value: Any) -> Any:
+    """Return JSON's lists as tuples, so that columns such as ``model.widths`` can be grouped by."""
+    return tuple(_hashable(entry) for entry in value) if isinstance(value, list) else value
+
+
+def _read_rows(file: Path) -> list[dict[str, Any]]:
+    try:
+        content = file.read_bytes()
+        text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode()
+        rows = [json.loads(line) for line in text.splitlines()]
+    except (OSError, EOFError, ValueError):
+        raise UserError(
+            f"{file} is not a results file; expected .jsonl or .jsonl.gz with one JSON object a line"
+        ) from None
+    if not all(isinstance(row, dict) and "run" in row and "status" in row for row in rows):
+        raise UserError(f"{file} is not a results file; expected a run and a status in each row")
+    return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from strideflax.__main__ import main
+
+
+def test_it_prints_and_stores_a_table(tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    main(["bench", "--operators", "max_pool,strided_conv", "--shape", "2,8,8,3", "--repeats", "2", "--out", str(out)])
+    stored, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert stored["shape"] == [2, 8, 8, 3]
+    assert stored["stride"] == 2
+    assert stored["device"]
+    assert stored["versions"]["jax"]
+    assert "2 calls" in stored["protocol"]
+    assert [row["operator"] for row in stored["operators"]] == ["max_pool", "strided_conv"]
+    for row in stored["operators"]:
+        line = next(line for line in printed.splitlines() if line.split()[:1] == [row["operator"]])
+        assert f"{row['forward']['median_ms']:.3f}" in line
+        assert f"{row['forward_backward']['median_ms']:.3f}" in line
+
+
+def test_an_operator_that_cannot_take_the_map_is_told_and_the_others_run(tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    words = ["--operators", "blur_pool,subsample", "--shape", "1,1,1,2", "--repeats", "1", "--stride", "1"]
+    main(["bench", *words, "--out", str(out)])
+    assert len(json.loads(out.read_text())["operators"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--operators", "max_pool,pool"], "unknown operator 'pool'; known: all, strided_conv, subsample"),
+        (["--shape", "128,32,32"], "--shape must be four ints >= 1, BATCH,HEIGHT,WIDTH,CHANNELS, got '128,32,32'"),
+        (["--shape", "1,0,2,2"], "--shape must be four ints >= 1"),
+        (["--stride", "0"], "--stride must be an int >= 1, got 0"),
+        (["--repeats", "-1"], "--repeats must be an int >= 1, got -1"),
+        (["--repeats", "x"], "invalid int value"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", *words])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert message in error
+    assert error.count("\n") == 1
