@@ -52,14 +52,16 @@ class Reduction(nnx.Module):
         window: int | None,
         relu: bool,
         names: Names,
+        follows: bool = False,
     ):
         cls = downsampler(operator) if max(stride) > 1 else StridedConv
+        cls = cls.follower if follows and cls.follower else cls
         norm = batch_norm(config, out_features)
         self.relu = relu
         self.out_features = out_features
         if cls.convolves:
-            # A window chosen for the operator is for its real convolutions, not for the 1 x 1 projection of a shortcut.
-            size = window if window and kernel > 1 else kernel
+            # A window chosen for the operator is for where it downsamples, and not for the 1 x 1 projection of a shortcut.
+            size = window if window and kernel > 1 and max(stride) > 1 else kernel
             options: dict[str, Any] = {"stride": stride, "window": size, "padding": config.padding}
             self.layers = nnx.List([cls(in_features, out_features, rngs=names.rngs("conv"), **options), norm])
             return
@@ -84,7 +86,7 @@ class Reduction(nnx.Module):
                 x = layer(x, use_running_average=not train)
                 x = nnx.relu(x) if self.relu else x
             else:
-                index = layer.select(x) if index is None else index
+                index = layer.select(x, train=train, key=key) if index is None else index
                 x = layer(x, train=train, key=key, index=index)
         return x, index
 
@@ -93,7 +95,7 @@ class Block(nnx.Module):
     """A residual block: `Reduction`, a 3 x 3 convolution, BatchNorm, plus the shortcut, ReLU (He et al. 2016, basic block).
 
     Where the shape changes, the shortcut is the same operator and a 1 x 1 convolution; an adaptive operator takes the main
-    path's phase there.
+    path's phase there, and a stochastic one draws from the same key.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class Block(nnx.Module):
         self.shortcut = (
             Reduction(
                 config, in_features, out_features, kernel=1, placement="before", relu=False, names=names / "shortcut",
-                **options,
+                follows=True, **options,
             )
             if projects
             else None
@@ -146,6 +148,7 @@ class MiniResNet(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, classes: int = 10, key: Array, in_features: int = 3):
         names = Names(key)
+        self.in_features = in_features
         self.dtype = jnp.dtype(config.dtype)
         self.stem = Reduction(
             config,
@@ -188,7 +191,7 @@ class MiniResNet(nnx.Module):
         key = jax.random.key(0) if key is None else key
         x, _ = self.stem(x.astype(self.dtype), train=train, key=jax.random.fold_in(key, 0))
         if self.stem_pool is not None:
-            x = self.stem_pool(x, train=train, key=jax.random.fold_in(key, 1), index=self.stem_pool.select(x))
+            x = self.stem_pool(x, train=train, key=jax.random.fold_in(key, 1))
         for i, block in enumerate(self.blocks, start=2):
             x = block(x, train=train, key=jax.random.fold_in(key, i))
         return x
@@ -199,6 +202,11 @@ def batch_norm(config: ModelConfig, features: int) -> nnx.BatchNorm:
     return nnx.BatchNorm(
         features, momentum=config.batch_norm_momentum, dtype=jnp.dtype(config.dtype), rngs=nnx.Rngs(0)
     )
+
+
+def abstract_model(config: ModelConfig, classes: int = 10) -> MiniResNet:
+    """Return the model with shapes in place of weights: nothing is computed."""
+    return nnx.eval_shape(lambda: MiniResNet(config, classes=classes, key=jax.random.key(0)))
 
 
 def check_strides(config: ModelConfig, size: Sequence[int]) -> None:

@@ -1,12 +1,23 @@
 """What every downsampling operator agrees on, so that a model can take any of them."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.geometry import BORDERS, PADDINGS, Padding, Stage, centred, explicit_pads, per_axis, receptive_fields
+from strideflax.operators.geometry import (
+    BORDERS,
+    PADDINGS,
+    Padding,
+    Stage,
+    centred,
+    explicit_pads,
+    is_int,
+    per_axis,
+    receptive_fields,
+)
 
 
 class Downsample(nnx.Module):
@@ -30,6 +41,9 @@ class Downsample(nnx.Module):
     convolves: ClassVar[bool] = False  # True: it is itself the block's convolution, so placement does not apply
     default_window: ClassVar[int | None] = None  # None: its stride, unless `windowless`
     windowless: ClassVar[bool] = False
+    stacks: ClassVar[bool] = False  # True: it stacks the phases (or bands) of a block on channels
+    strides: ClassVar[tuple[int, ...] | None] = None  # per axis, those that its definition allows; None: any
+    follower: ClassVar["type[Downsample] | None"] = None  # takes its place where `index` is given, on a shortcut
     paddings: ClassVar[tuple[str, ...]] = tuple(p for p in PADDINGS if p != "VALID")
 
     def __init__(
@@ -47,11 +61,15 @@ class Downsample(nnx.Module):
             raise ValueError(f"{name}: padding must be one of {', '.join(self.paddings)}, got {padding!r}")
         if window is not None and self.windowless:
             raise ValueError(f"{name} has no window to choose, got window={window!r}")
-        if out_features not in (None, in_features) and not self.convolves:
-            raise ValueError(f"{name} keeps its {in_features} channels, got out_features={out_features}")
-        self.in_features = in_features
-        self.out_features = in_features if out_features is None else out_features
         self.stride = per_axis(stride, 2, f"{name}: stride")
+        if self.strides and not set(self.stride) <= set(self.strides):
+            raise ValueError(f"{name}: stride must be one of {self.strides} on each axis, got {stride!r}")
+        features = in_features * math.prod(self.stride) if self.stacks else in_features
+        if out_features not in (None, features) and not self.convolves:
+            verb = "keeps its" if features == in_features else f"makes {features} of"
+            raise ValueError(f"{name} {verb} {in_features} channels, got out_features={out_features}")
+        self.in_features = in_features
+        self.out_features = features if out_features is None else out_features
         self.window = self._window(window)
         self.padding = padding
 
@@ -60,7 +78,7 @@ class Downsample(nnx.Module):
         if default is None:
             return self.stride
         sizes = per_axis(default, 2, f"{type(self).__name__}: window")
-        if self.convolves or not isinstance(default, int):
+        if self.convolves or not is_int(default):
             return sizes
         return tuple(k if s > 1 else 1 for k, s in zip(sizes, self.stride, strict=True))
 
@@ -71,7 +89,7 @@ class Downsample(nnx.Module):
             x: ``[batch, height, width, in_features]``.
             train: training behaviour, where it differs.
             key: randomness, for stochastic operators in training.
-            index: the phase per sample that `select` chose, for adaptive operators.
+            index: what `select` chose, for adaptive operators; None lets them choose here.
 
         Returns:
             ``[batch, ceil(height / s), ceil(width / s), out_features]``.
@@ -90,8 +108,11 @@ class Downsample(nnx.Module):
         """
         return self.at_stride(x, (1, 1))
 
-    def select(self, x: Array) -> Array | None:
-        """Return the phase per sample that an adaptive operator keeps, None for all others."""
+    def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array | None:
+        """Return the phase ``[batch]`` that an adaptive operator keeps of each sample, None for all others.
+
+        One that mixes phases in training returns their weights, ``[batch, phases]``, there.
+        """
         return None
 
     def rule(self, size: Sequence[int], window: Sequence[int] | None = None) -> Padding:

@@ -52,6 +52,8 @@ def separable_filter(x: Array, filters: Sequence[np.ndarray], stride: Sequence[i
     ones = (1,) * len(size)
     pads = explicit_pads(padding, size, windows, stride, ones)
     outputs = padded_output_size(size, windows, stride, pads, ones)
+    dtype = jnp.result_type(x.dtype, float)
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # a sum in bfloat16 would round at every tap
     x = pad_border(x, pads, BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros")
     for axis, (weights, s, o) in enumerate(zip(filters, stride, outputs, strict=True), start=1):
         taps = [
@@ -59,7 +61,7 @@ def separable_filter(x: Array, filters: Sequence[np.ndarray], stride: Sequence[i
             for t, weight in enumerate(weights)
         ]
         x = sum(taps[1:], start=taps[0])
-    return x
+    return x.astype(dtype)
 
 
 class BlurPool(Downsample):

@@ -15,7 +15,16 @@ import numpy as np
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 
-from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, extent, is_int, padded_output_size, per_axis
+from strideflax.operators.geometry import (
+    BORDERS,
+    Padding,
+    Pads,
+    explicit_pads,
+    extent,
+    is_int,
+    padded_output_size,
+    per_axis,
+)
 
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 

@@ -88,18 +88,24 @@ def _rule_pads(
             pair = (k_e // 2, k_e // 2)
         elif rule in BORDERS:
             pair = ((k_e - 1) // 2, k_e // 2)
-            limit = n if rule == "CIRCULAR" else n - 1
-            if max(pair) > limit:
-                raise ValueError(
-                    f"padding {rule} needs a border of {max(pair)} pixels for a window of extent {k_e}, but a map of "
-                    f"size {n} can fill at most {limit}; use SAME or SYMMETRIC (zeros), or a smaller window"
-                )
+            check_border(rule, (n,), (pair,))
         else:
             raise ValueError(
                 f"padding must be one of {', '.join(PADDINGS)}, an int, or (low, high) pairs per axis, got {rule!r}"
             )
         pads.append(pair)
     return tuple(pads)
+
+
+def check_border(padding: Padding, size: Sequence[int], pads: Pads) -> None:
+    """Raise ValueError if ``CIRCULAR`` or ``REFLECT`` padding would have to copy more pixels than a map has."""
+    for n, pair in zip(size, pads, strict=True):
+        limit = n - 1 if padding == "REFLECT" else n
+        if padding in BORDERS and max(pair) > limit:
+            raise ValueError(
+                f"padding {padding} needs a border of {max(pair)} pixels, but a map of size {n} can fill at most {limit}; "
+                "use SAME or SYMMETRIC (zeros), or a smaller window or stride"
+            )
 
 
 def centred(padding: Padding, window: Sequence[int]) -> Padding:
@@ -203,6 +209,7 @@ class Stage:
         fan_in: input channels that one output channel sees.
         features: output channels.
         separable: done one axis after the other, so that an output costs ``sum(window)`` taps instead of their product.
+        taps: multiply-adds of one output per input channel, where that is not the number of the window's pixels.
     """
 
     window: tuple[int, ...]
@@ -213,6 +220,7 @@ class Stage:
     fan_in: int = 1
     features: int
     separable: bool = False
+    taps: int | None = None
 
     def output(self, size: Sequence[int]) -> tuple[int, ...]:
         """Return the output size on a map of ``size``."""
@@ -220,7 +228,9 @@ class Stage:
 
     def macs(self, size: Sequence[int]) -> int:
         """Return multiply-adds (or compares) for one image, taps on padding included."""
-        taps = sum(self.window) if self.separable else math.prod(self.window)
+        taps = self.taps
+        if taps is None:
+            taps = sum(self.window) if self.separable else math.prod(self.window)
         return math.prod(self.output(size)) * taps * self.fan_in * self.features
 
     def real_share(self, size: Sequence[int]) -> float:

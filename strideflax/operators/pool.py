@@ -125,8 +125,8 @@ def taps(
 ) -> tuple[Array, np.ndarray]:
     """Return the pixels of every window, and which of them are real.
 
-    For operators that weigh a window's pixels against each other; sums and maxima are cheaper by `fold`. The pixels are at
-    least float32, so that sums, powers and exponentials over them are safe for bfloat16 input.
+    For operators that weigh a window's pixels against each other; sums and maxima are cheaper by `fold`. The pixels
+    are at least float32, so that sums, powers and exponentials over them are safe for bfloat16 input.
 
     Args:
         x: ``[batch, *spatial, channels]``; the other arguments as `resolve_window` returns them.
@@ -168,10 +168,13 @@ def _avg_pool(
     dilation: tuple[int, ...],
     count_include_pad: bool,
 ) -> Array:
-    total = fold(pad_border(x, pads, border), window, stride, dilation, jnp.add)
+    wide = jnp.promote_types(x.dtype, jnp.float32)  # a sum in bfloat16 would round at every tap
+    total = fold(pad_border(x.astype(wide), pads, border), window, stride, dilation, jnp.add)
     if border != "zeros" or count_include_pad:
-        return total / np.asarray(np.prod(window), x.dtype)
-    return total / real_taps(x.shape[1:-1], window, stride, pads, dilation)[None, ..., None].astype(x.dtype)
+        count = np.asarray(np.prod(window), wide)
+    else:
+        count = real_taps(x.shape[1:-1], window, stride, pads, dilation)[None, ..., None].astype(wide)
+    return (total / count).astype(jnp.result_type(x.dtype, float))
 
 
 class MaxPool(Downsample):

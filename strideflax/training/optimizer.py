@@ -1,5 +1,7 @@
 """Learning-rate schedules and optimizers, from optax."""
 
+from typing import Any
+
 import jax
 import optax
 
@@ -27,8 +29,13 @@ def learning_rate_schedule(config: OptimizerConfig, steps_per_epoch: int, total_
 
 
 def decay_mask(params: optax.Params) -> optax.Params:
-    """Return which parameters decay: kernels of two or more axes; not biases, BatchNorm or an operator's scalars."""
-    return jax.tree.map(lambda p: p.ndim >= 2, params)
+    """Return which parameters decay: those called ``kernel``; not biases, BatchNorm or an operator's own parameters."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: any(_name(part) == "kernel" for part in path), params)
+
+
+def _name(part: Any) -> Any:
+    """Return a tree path entry's name, of a dict's key or of an attribute."""
+    return getattr(part, "key", getattr(part, "name", None))
 
 
 def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:

@@ -1,0 +1,175 @@
+"""Power means: the Lp pool, whose exponent is fixed, and the generalised mean, whose exponent is learned."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array, lax
+
+from strideflax.operators.base import Downsample
+from strideflax.operators.geometry import Padding, Pads
+from strideflax.operators.pool import resolve_window, taps
+
+
+def lp_pool(
+    x: Array,
+    window: int | Sequence[int],
+    *,
+    p: float = 2,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+) -> Array:
+    """Take the p-norm of each window, ``(sum_t |x[t]|^p)^(1/p)``: a sum and not a mean, as in ONNX and PyTorch.
+
+    Zero padding adds nothing. The gradient of a window of zeros, where the norm has a corner, is 0 (the subgradient
+    of least norm); the value there is exactly 0, as no epsilon is added. The sum is scaled by the window's largest
+    value, so that no power overflows.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes.
+        window: size of the window, an int or one per axis.
+        p: the exponent, finite and >= 1; the larger, the closer to the maximum of ``|x|``.
+        stride: step between windows; the window's size if None.
+        padding: as in `strideflax.conv`.
+        dilation: distance between taps.
+
+    Returns:
+        ``[batch, *output_size, channels]``.
+
+    Raises:
+        ValueError: an exponent out of range, or as `strideflax.max_pool`.
+
+    >>> float(lp_pool(jnp.array([3.0, 4.0]).reshape(1, 2, 1), 2)[0, 0, 0])
+    5.0
+    """
+    if not isinstance(p, (int, float)) or not 1 <= p < math.inf:
+        raise ValueError(
+            f"p must be a finite number >= 1, got {p!r}; for infinity take max_pool of the absolute values"
+        )
+    x, *geometry = resolve_window(x, window, stride, padding, dilation)
+    return _lp_pool(x, *geometry, p)
+
+
+def generalized_mean_pool(
+    x: Array,
+    window: int | Sequence[int],
+    p: float | Array,
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    eps: float = 1e-6,
+) -> Array:
+    """Take the power mean of each window, ``(mean_t max(x[t], eps)^p)^(1/p)``, over its real pixels alone.
+
+    ``p = 1`` is the average, ``p -> infinity`` the maximum. Differentiable in ``x`` and ``p``; pixels below ``eps``
+    get no gradient. The mean is scaled by the window's largest value, so that no power overflows.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes; meant to be non-negative, as after a ReLU.
+        window: size of the window, an int or one per axis.
+        p: the exponent, a positive scalar, which may be traced and learned.
+        stride: step between windows; the window's size if None.
+        padding: as in `strideflax.conv`; zero padding is not counted.
+        dilation: distance between taps.
+        eps: the floor under ``x``, > 0; an empty window gives ``eps``.
+
+    Returns:
+        ``[batch, *output_size, channels]``.
+
+    Raises:
+        ValueError: a ``p`` that is no scalar or known not to be positive, an ``eps`` that is not positive, or as
+            `strideflax.max_pool`.
+    """
+    if jnp.ndim(p) or (isinstance(p, (int, float)) and not 0 < p < math.inf):
+        raise ValueError(f"p must be a finite scalar > 0, got {p!r}")
+    if not eps > 0:
+        raise ValueError(f"eps must be > 0, got {eps!r}")
+    x, *geometry = resolve_window(x, window, stride, padding, dilation)
+    return _generalized_mean(x, *geometry, float(eps), 1.0 * p)
+
+
+@partial(jax.jit, static_argnums=range(1, 7))
+def _lp_pool(
+    x: Array,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: Pads,
+    border: str,
+    dilation: tuple[int, ...],
+    p: float,
+) -> Array:
+    x = x * jnp.sign(x)  # the absolute value, with slope 0 at 0
+    pixels, _ = taps(x, window, stride, pads, border, dilation)
+    return _power_sum(pixels, p, np.ones((1,) * pixels.ndim)).astype(jnp.result_type(x.dtype, float))
+
+
+@partial(jax.jit, static_argnums=range(1, 7))
+def _generalized_mean(
+    x: Array,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: Pads,
+    border: str,
+    dilation: tuple[int, ...],
+    eps: float,
+    p: float | Array,
+) -> Array:
+    pixels, real = taps(x, window, stride, pads, border, dilation)
+    mean = _power_sum(jnp.maximum(pixels, eps), p, real / real.sum(axis=-2, keepdims=True))
+    return mean.astype(jnp.result_type(x.dtype, float))
+
+
+def _power_sum(pixels: Array, p: float | Array, weights: np.ndarray) -> Array:
+    """Return ``(sum_t weights[t] pixels[t]^p)^(1/p)`` over the taps axis (-2) of ``pixels >= 0``; 0 for a sum of 0."""
+    largest = lax.stop_gradient(pixels.max(axis=-2, keepdims=True))  # the value does not depend on the scale
+    scale = jnp.where(largest > 0, largest, 1)
+    total = (weights.astype(pixels.dtype) * (pixels / scale) ** p).sum(axis=-2)
+    root = jnp.where(total > 0, total, 1) ** (1 / p)  # the inner choice keeps an infinite slope out of the gradient
+    return jnp.where(total > 0, root, 0) * jnp.squeeze(scale, axis=-2)
+
+
+class L2Pool(Downsample):
+    """Root of the sum of squares over a window, by default as large as the stride.
+
+    ``y[i] = sqrt(sum_t x[s i + t - pad_low]^2)``: between average and maximum, and blind to signs. A sum, not a mean: a
+    constant map grows by the root of the window's size, and zero padding adds nothing. Phase: the window's centre, as
+    `MaxPool`. Costs a multiply-add per tap. Source: Sermanet et al. 2012 (arXiv:1204.3968).
+    """
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its windows' Euclidean norms."""
+        return lp_pool(x, self.window, p=2, stride=stride, padding=self.rule(x.shape[1:3]))
+
+
+class GeMPool(Downsample):
+    """Generalised mean over a window, by default as large as the stride, with one learned exponent.
+
+    ``y[i] = (mean_t max(x[s i + t - pad_low], eps)^p)^(1/p)`` with eps = 1e-6: from the average (p = 1) to the
+    maximum. The layer learns ``log p``, which keeps ``p`` positive, from p = 3 on, one for all channels. Zero padding
+    is not counted. For non-negative maps: it stands after a ReLU. Phase: the window's centre, as `MaxPool`. Costs a
+    multiply-add per tap (powers not counted). Source: Radenovic et al. 2018 (arXiv:1711.02512).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int | None = None,
+        *,
+        stride: int | Sequence[int] = 2,
+        window: int | Sequence[int] | None = None,
+        padding: str = "SYMMETRIC",
+        rngs: nnx.Rngs | None = None,
+    ):
+        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
+        self.log_p = nnx.Param(jnp.log(3.0))
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its windows' power means."""
+        p = jnp.exp(self.log_p[...])
+        return generalized_mean_pool(x, self.window, p, stride=stride, padding=self.rule(x.shape[1:3]))

@@ -1,0 +1,194 @@
+"""Downsampling that lets the image choose which phase of the grid to keep, so that a shift does not matter.
+
+Phase ``p`` of a map is its every ``stride``-th pixel from offset ``p`` on. Shifting the image permutes the phases and
+shifts each by whole output pixels. Who chooses among them by a measure that ignores order and shifts, chooses the same
+pixels.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array, lax
+
+from strideflax.operators.base import Downsample
+from strideflax.operators.conv import spatial_axes
+from strideflax.operators.geometry import Stage, per_axis
+from strideflax.operators.rearrange import block_pads, phases
+from strideflax.operators.strided import StridedConv
+
+
+def adaptive_polyphase(x: Array, stride: int | Sequence[int] = 2) -> Array:
+    """Keep, per sample, the phase with the largest l2 norm, see `polyphase_index` and `polyphase_sample`."""
+    return polyphase_sample(x, polyphase_index(x, stride), stride)
+
+
+def polyphase_index(x: Array, stride: int | Sequence[int] = 2) -> Array:
+    """Return ``[batch]``, the phase of each sample with the largest l2 norm over space and channels.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes.
+        stride: an int or one per axis.
+
+    Returns:
+        Integers in ``0 ... prod(stride) - 1``, offsets counted row by row; the first of equals.
+
+    Raises:
+        ValueError: a stride or rank that does not fit.
+    """
+    components = _components(lax.stop_gradient(x), stride)
+    dtype = jnp.promote_types(components[0].dtype, jnp.float32)
+    energies = [jnp.square(c.astype(dtype)).sum(range(1, c.ndim)) for c in components]
+    return jnp.argmax(jnp.stack(energies, 1), 1)
+
+
+def polyphase_sample(x: Array, index: Array, stride: int | Sequence[int] = 2) -> Array:
+    """Sample each image at its own phase.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes. Where ``stride`` does not divide a size, the map
+            wraps around, so that every phase has ``ceil(n / stride)`` pixels.
+        index: integers ``[batch]``, the phase to keep, or weights ``[batch, prod(stride)]``, floating point, of a
+            weighted sum of all phases.
+        stride: an int or one per axis.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), channels]``.
+
+    Raises:
+        ValueError: a stride, a rank or an index that does not fit.
+    """
+    components, index = _components(x, stride), jnp.asarray(index)
+    batch, count = len(components[0]), len(components)
+    weighted = jnp.issubdtype(index.dtype, jnp.floating)
+    if index.shape != ((batch, count) if weighted else (batch,)):
+        raise ValueError(
+            f"index must be integers [{batch}] or weights [{batch}, {count}], got {index.dtype}{list(index.shape)}"
+        )
+    per_sample = (-1, *(1,) * (components[0].ndim - 1))
+    if weighted:
+        weights = index.astype(components[0].dtype)
+        parts = [c * weights[:, p].reshape(per_sample) for p, c in enumerate(components)]
+        return sum(parts[1:], start=parts[0])
+    return lax.select_n(jnp.broadcast_to(index.astype(jnp.int32).reshape(per_sample), components[0].shape), *components)
+
+
+def _components(x: Array, stride: int | Sequence[int]) -> list[Array]:
+    x = jnp.asarray(x)
+    strides = per_axis(stride, spatial_axes(x), "stride")
+    return phases(x, strides, strides, "CIRCULAR")
+
+
+class Polyphase(Downsample):
+    """Sample every image at a phase that somebody else chose, by `polyphase_sample`; what the shortcut of a block does.
+
+    The map wraps around where the stride does not divide its size, whatever the model's ``padding``.
+    """
+
+    windowless = True
+
+    def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
+        """Sample ``x`` at ``index``, or at what `select` says if that is None; see `Downsample`."""
+        index = self.select(x, train=train, key=key) if index is None else index
+        if index is None:
+            raise ValueError(f"{type(self).__name__} samples where another operator chose: it needs an index, got None")
+        return polyphase_sample(x, index, self.stride)
+
+    def dense(self, x: Array) -> Array:
+        """Return ``x``: nothing is filtered before it is sampled (at the phase chosen, not at 0)."""
+        return x
+
+    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
+        """Return its one step: any pixel of a block may be the one that is kept."""
+        return (self._block_stage(size, taps=0),)
+
+    def phase(self, size: Sequence[int]) -> None:
+        """Return None: it depends on the image."""
+        return None
+
+    def _block_stage(self, size: Sequence[int], taps: int) -> Stage:
+        return Stage(
+            window=self.stride,
+            stride=self.stride,
+            pads=block_pads(size, self.stride, self.stride, "CIRCULAR"),
+            border="wrap",
+            features=self.in_features,
+            taps=taps,
+        )
+
+
+class AdaptivePolyphase(Polyphase):
+    """Adaptive polyphase sampling (APS): keep, per sample, the phase with the largest l2 norm.
+
+    ``y = x[s i + p]``, ``p = argmax_p ||x[s . + p]||_2`` over space and channels. A circular shift of the image shifts
+    the output by whole pixels, so a network with ``CIRCULAR`` padding everywhere, sizes that the strides divide, and a
+    global average gives the same logits for every shift but for rounding, trained or not. (The exception: two phases
+    whose norms agree to the last digits of float32. Which of them is kept may then depend on the shift.) With any other
+    padding, or where the map has to wrap around because the stride does not divide its size, that is no longer exact.
+    The shortcut takes the main path's index. No low-pass: it aliases, consistently. Phase: None, it depends on the
+    image. Costs one multiply-add per input value. Source: Chaman and Dokmanic 2021 (arXiv:2011.14214).
+    """
+
+    follower = Polyphase
+
+    def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
+        """Return ``[batch]``, the phase with the largest norm."""
+        return polyphase_index(x, self.stride)
+
+    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
+        """Return its one step: the norms read every pixel of a block."""
+        return (self._block_stage(size, taps=math.prod(self.stride)),)
+
+
+class LearnedPolyphase(Polyphase):
+    """Learnable polyphase sampling (LPS): a small network scores each phase, and the best is kept.
+
+    ``score_p = v . mean(relu(W * x[s . + p]))``, a 3 x 3 circular convolution to 16 channels, a global mean and a
+    product with ``v``: the same for every phase and blind to shifts, so all that `AdaptivePolyphase` promises holds. In
+    training the phases are mixed by Gumbel-softmax weights ``softmax(score + g)``, ``g`` standard Gumbel noise,
+    temperature 1, which is what lets a gradient reach the scores; otherwise the best is kept. The shortcut takes the
+    same index or weights. Phase: None, it depends on the image. Source: Rojas-Gomez et al. 2022 (arXiv:2210.08001).
+    """
+
+    follower = Polyphase
+    hidden = 16
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int | None = None,
+        *,
+        stride: int | Sequence[int] = 2,
+        window: int | Sequence[int] | None = None,
+        padding: str = "SYMMETRIC",
+        rngs: nnx.Rngs,
+    ):
+        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
+        self.conv = StridedConv(in_features, self.hidden, stride=1, padding="CIRCULAR", rngs=rngs)
+        self.score = nnx.Param(jax.random.normal(rngs.params(), (self.hidden,)) / math.sqrt(self.hidden))
+
+    def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
+        """Return the best phase ``[batch]``, or in training weights ``[batch, phases]``.
+
+        Raises:
+            ValueError: training without a key.
+        """
+        scores = self.scores(x)
+        if not train:
+            return jnp.argmax(scores, 1)
+        if key is None:
+            raise ValueError("LearnedPolyphase draws random weights in training: it needs a key, got None")
+        return jax.nn.softmax(scores + jax.random.gumbel(key, scores.shape, scores.dtype), 1)
+
+    def scores(self, x: Array) -> Array:
+        """Return the score of each phase, ``[batch, phases]``, float32."""
+        components = _components(x, self.stride)
+        hidden = nnx.relu(self.conv(jnp.concatenate(components)))
+        means = hidden.mean((1, 2), dtype=jnp.promote_types(hidden.dtype, jnp.float32))
+        return (means @ self.score[...]).reshape(len(components), -1).T
+
+    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
+        """Return its one step; its cost is the scoring convolution's over all phases."""
+        return (self._block_stage(size, taps=math.prod(self.stride) * 9 * self.hidden),)

@@ -1,0 +1,213 @@
+"""Downsampling that loses nothing, or only high bands: space-to-depth and the Haar wavelet."""
+
+import math
+from collections.abc import Sequence
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from strideflax.operators.base import Downsample
+from strideflax.operators.conv import pad_border, spatial_axes
+from strideflax.operators.geometry import BORDERS, PADDINGS, Pads, Stage, check_border, per_axis
+
+
+def space_to_depth(x: Array, block: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:
+    """Stack the ``prod(block)`` phases of ``x`` on its channels: ``y[i, p * channels + c] = x[block * i + p, c]``.
+
+    ``p`` counts the offsets inside a block row by row, as in TensorFlow and ONNX (mode "DCR").
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes.
+        block: an int or one per axis.
+        padding: ``"VALID"`` takes only sizes that ``block`` divides. Every other rule fills the last block at the high
+            end, ``"CIRCULAR"`` by wrapping, ``"REFLECT"`` by mirroring, the others with zeros.
+
+    Returns:
+        ``[batch, *ceil(spatial / block), prod(block) * channels]``.
+
+    Raises:
+        ValueError: a block, padding or rank that does not fit.
+    """
+    x = jnp.asarray(x)
+    blocks = per_axis(block, spatial_axes(x), "block")
+    return jnp.concatenate(phases(x, blocks, blocks, padding), axis=-1)
+
+
+def depth_to_space(x: Array, block: int | Sequence[int] = 2) -> Array:
+    """Undo `space_to_depth` on sizes that ``block`` divides.
+
+    Args:
+        x: ``[batch, *spatial, prod(block) * channels]``.
+        block: an int or one per axis.
+
+    Returns:
+        ``[batch, *(spatial * block), channels]``.
+
+    Raises:
+        ValueError: a block or rank that does not fit, or channels that ``prod(block)`` does not divide.
+    """
+    x = jnp.asarray(x)
+    axes = spatial_axes(x)
+    blocks = per_axis(block, axes, "block")
+    if x.shape[-1] % math.prod(blocks):
+        raise ValueError(f"channels must be a multiple of {math.prod(blocks)} for block {blocks}, got {x.shape[-1]}")
+    y = x.reshape(*x.shape[:-1], *blocks, -1)
+    order = [0, *(axis for a in range(1, axes + 1) for axis in (a, a + axes)), 2 * axes + 1]
+    return y.transpose(order).reshape(len(x), *(n * b for n, b in zip(x.shape[1:-1], blocks, strict=True)), -1)
+
+
+def haar_low(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:
+    """Return the low band of the orthonormal Haar wavelet: twice the mean of each 2 x 2 block.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, floating point, one to three spatial axes.
+        stride: 2 or 1, an int or one per axis; an axis with 1 is left alone.
+        padding: for odd sizes, as in `space_to_depth`.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), channels]``.
+
+    Raises:
+        ValueError: a stride, padding or rank that does not fit.
+    """
+    x = jnp.asarray(x)
+    strides = _haar_strides(stride, spatial_axes(x))
+    return _haar(x, strides, strides, padding, low=True)
+
+
+def haar_all(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:
+    """Return all bands of the orthonormal Haar wavelet, stacked on channels.
+
+    Args:
+        x, stride, padding: as in `haar_low`.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), bands * channels]``, band after band: for two axes low-low, then high along
+        the second axis alone, along the first alone, along both. On sizes that ``stride`` divides the energy is that of
+        ``x``.
+
+    Raises:
+        ValueError: a stride, padding or rank that does not fit.
+    """
+    x = jnp.asarray(x)
+    strides = _haar_strides(stride, spatial_axes(x))
+    return _haar(x, strides, strides, padding, low=False)
+
+
+def _haar_strides(stride: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    strides = per_axis(stride, axes, "stride")
+    if max(strides) > 2:
+        raise ValueError(f"stride of the Haar wavelet must be 1 or 2 on each axis, got {stride!r}")
+    return strides
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3), static_argnames="low")
+def _haar(x: Array, stride: tuple[int, ...], step: tuple[int, ...], padding: str, *, low: bool) -> Array:
+    signs = reduce(np.kron, [np.array([[1, 1], [1, -1]]) if s == 2 else np.ones((1, 1), int) for s in stride])
+    pixels = phases(x, stride, step, padding)
+    scale = np.asarray(len(pixels) ** -0.5, x.dtype)
+    bands = [
+        scale * reduce(jnp.add, [pixel if sign > 0 else -pixel for sign, pixel in zip(row, pixels, strict=True)])
+        for row in (signs[:1] if low else signs)
+    ]
+    return jnp.concatenate(bands, axis=-1)
+
+
+def phases(x: Array, block: Sequence[int], step: Sequence[int], padding: str) -> list[Array]:
+    """Return the maps ``x[step * i + p]`` for each offset ``p`` inside a block, row by row; see `space_to_depth`."""
+    pads = block_pads(x.shape[1:-1], block, step, padding)
+    x = pad_border(x, pads, BORDERS.get(padding, "zeros"))
+    return [
+        lax.slice(
+            x,
+            (0, *offset, 0),
+            (len(x), *(n - b + p + 1 for n, b, p in zip(x.shape[1:-1], block, offset, strict=True)), x.shape[-1]),
+            (1, *step, 1),
+        )
+        for offset in np.ndindex(*block)
+    ]
+
+
+def block_pads(size: Sequence[int], block: Sequence[int], step: Sequence[int], padding: str) -> Pads:
+    """Return the pads, at the high end alone, that complete the last of the blocks that start every ``step`` pixels."""
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
+    pads = tuple((0, (-(-n // t) - 1) * t + b - n) for n, b, t in zip(size, block, step, strict=True))
+    if padding == "VALID" and any(map(any, pads)):
+        raise ValueError(
+            f"blocks {tuple(block)} must divide the map of size {tuple(size)}; or choose a padding: SAME (zeros), "
+            "REFLECT or CIRCULAR"
+        )
+    if padding == "REFLECT":  # wrapping may go around a small map more than once
+        check_border(padding, size, pads)
+    return pads
+
+
+class SpaceToDepth(Downsample):
+    """Stack the ``s_h s_w`` phases on the channels: every pixel is kept, ``out_features = s_h s_w in_features``.
+
+    ``y[i, p C + c] = x[s i + p, c]``. No multiply-adds of its own; the convolution after it has ``s_h s_w`` times the
+    input channels, and with placement "before" that is SPD-Conv. A size that the stride does not divide is padded at
+    the high end, with zeros, mirrored (``REFLECT``) or wrapped (``CIRCULAR``). A constant stays that constant where
+    nothing is padded with zeros. Phase: the block's centre, (s - 1) / 2. Source: Sunkara and Luo 2022
+    (arXiv:2208.03641).
+    """
+
+    windowless = True
+    stacks = True
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its stacked phases."""
+        return jnp.concatenate(phases(x, self.stride, stride, self.padding), axis=-1)
+
+    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
+        """Return its one step, the block, which only moves numbers."""
+        return (self._block_stage(size, taps=0),)
+
+    def _block_stage(self, size: Sequence[int], taps: int | None) -> Stage:
+        return Stage(
+            window=self.stride,
+            stride=self.stride,
+            pads=block_pads(size, self.stride, self.stride, self.padding),
+            border=BORDERS.get(self.padding, "zeros"),
+            features=self.out_features,
+            taps=taps,
+        )
+
+
+class HaarAll(SpaceToDepth):
+    """All bands of the orthonormal Haar wavelet, stacked on channels: space-to-depth turned, so nothing is lost.
+
+    Per axis ``low[i] = (x[2i] + x[2i+1]) / sqrt 2`` and ``high[i] = (x[2i] - x[2i+1]) / sqrt 2``; at stride 2 x 2 four
+    bands, ``out_features = 4 in_features``, low-low first. The energy ``sum y^2 = sum x^2`` is kept on even sizes; a
+    constant ``c`` gives ``2 c`` in the low band and 0 in the others. Strides 1 and 2 only. Border and phase as
+    `SpaceToDepth`. Source: Haar 1910; Mallat 1989.
+    """
+
+    strides = (1, 2)
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its stacked bands."""
+        return _haar(x, self.stride, stride, self.padding, low=False)
+
+    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
+        """Return its one step: each band adds up a block."""
+        return (self._block_stage(size, taps=None),)
+
+
+class HaarLow(HaarAll):
+    """The low band of the orthonormal Haar wavelet: ``sqrt(s_h s_w)`` times the mean of each block, twice it for 2 x 2.
+
+    ``y[i] = (x[2i, 2j] + x[2i, 2j+1] + x[2i+1, 2j] + x[2i+1, 2j+1]) / 2``. The average pool in another scale (a
+    constant ``c`` gives ``2 c``), except that a zero border counts as pixels. Strides 1 and 2 only. Border and phase as
+    `SpaceToDepth`. Source: Haar 1910; Mallat 1989.
+    """
+
+    stacks = False
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its low band."""
+        return _haar(x, self.stride, stride, self.padding, low=True)

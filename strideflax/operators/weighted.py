@@ -1,0 +1,226 @@
+"""Weighted averages over windows whose weights come from the image: SoftPool, stochastic pooling, LIP."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from strideflax.operators.base import Downsample
+from strideflax.operators.geometry import Padding, Pads, Stage
+from strideflax.operators.pool import resolve_window, taps
+from strideflax.operators.strided import StridedConv
+
+
+def soft_pool(
+    x: Array,
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+) -> Array:
+    """Average each window with weights that are the softmax of its values, per channel.
+
+    ``sum_t x[t] exp(x[t]) / sum_t exp(x[t])``, computed from ``x[t] - max x``, so that no exponential overflows.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes.
+        window: size of the window, an int or one per axis.
+        stride: step between windows; the window's size if None.
+        padding: as in `strideflax.conv`; zero padding has no weight.
+        dilation: distance between taps.
+
+    Returns:
+        ``[batch, *output_size, channels]``; weights are computed in float32 or better.
+
+    Raises:
+        ValueError: as `strideflax.max_pool`.
+    """
+    x, *geometry = resolve_window(x, window, stride, padding, dilation)
+    return _importance(x, None, *geometry)
+
+
+def local_importance_pool(
+    x: Array,
+    logits: Array,
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+) -> Array:
+    """Average each window with weights ``exp(logits)``: ``sum_t x[t] exp(g[t]) / sum_t exp(g[t])``, per channel.
+
+    Equal logits give the average, ``logits = x`` SoftPool, ``logits = c x`` with a large ``c`` the maximum.
+
+    Args:
+        x, window, stride, padding, dilation: as in `soft_pool`.
+        logits: the importance of each pixel, of the shape of ``x``; padded as ``x`` is.
+
+    Returns:
+        ``[batch, *output_size, channels]`` in the type of ``x``.
+
+    Raises:
+        ValueError: logits of another shape than ``x``, or as `strideflax.max_pool`.
+    """
+    x, *geometry = resolve_window(x, window, stride, padding, dilation)
+    logits = jnp.asarray(logits)
+    if logits.shape != x.shape:
+        raise ValueError(f"logits must have the shape of x, {x.shape}, got {logits.shape}")
+    return _importance(x, logits, *geometry)
+
+
+def stochastic_pool(
+    x: Array,
+    window: int | Sequence[int],
+    *,
+    key: Array | None = None,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+) -> Array:
+    """Pick a pixel of each window at random, pixel ``i`` with probability ``p[i] = x[i] / sum x``, or the mean pick.
+
+    Negative values count as 0. A window without a positive value gives 0, with gradient 0. The gradient of a pick
+    flows to the picked pixel alone, as for the maximum; that of the mean pick through its weights too.
+
+    Args:
+        x, window, stride, padding, dilation: as in `soft_pool`; zero padding is never picked.
+        key: randomness to pick with (training); None returns the expectation ``sum_i p[i] x[i]`` (evaluation).
+
+    Returns:
+        ``[batch, *output_size, channels]``.
+
+    Raises:
+        ValueError: as `strideflax.max_pool`.
+    """
+    x, *geometry = resolve_window(x, window, stride, padding, dilation)
+    return _stochastic(x, key, *geometry)
+
+
+@partial(jax.jit, static_argnums=range(2, 7))
+def _importance(
+    x: Array,
+    logits: Array | None,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: Pads,
+    border: str,
+    dilation: tuple[int, ...],
+) -> Array:
+    pixels, real = taps(x, window, stride, pads, border, dilation)
+    importance = pixels if logits is None else taps(logits, window, stride, pads, border, dilation)[0]
+    weights = jax.nn.softmax(jnp.where(real, importance, -jnp.inf), axis=-2)  # subtracts the window's largest logit
+    return (weights * pixels).sum(axis=-2).astype(jnp.result_type(x.dtype, float))
+
+
+@partial(jax.jit, static_argnums=range(2, 7))
+def _stochastic(
+    x: Array,
+    key: Array | None,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: Pads,
+    border: str,
+    dilation: tuple[int, ...],
+) -> Array:
+    pixels, _ = taps(jax.nn.relu(x), window, stride, pads, border, dilation)
+    if key is None:
+        total = pixels.sum(axis=-2, keepdims=True)
+        weights = pixels / jnp.where(total > 0, total, 1)
+    else:  # logarithms are logits: log p = log x - log sum x; that of 0 is never drawn beside a positive one
+        picked = jax.random.categorical(key, jnp.log(jax.lax.stop_gradient(pixels)), axis=-2)
+        weights = jax.nn.one_hot(picked, pixels.shape[-2], axis=-2, dtype=pixels.dtype)
+    return (weights * pixels).sum(axis=-2).astype(jnp.result_type(x.dtype, float))
+
+
+class SoftPool(Downsample):
+    """Average over a window, by default as large as the stride, weighted by the softmax of its values, per channel.
+
+    ``y[i] = sum_t x[t] exp(x[t]) / sum_t exp(x[t])`` over the taps of window i: between average and maximum, and
+    every pixel gets a gradient. A constant stays; adding c to a map adds c to the result. Zero padding has no weight.
+    Phase: the window's centre, as `MaxPool`. Costs a multiply-add per tap (exponentials not counted). Source:
+    Stergiou, Poppe and Kalliatakis 2021 (arXiv:2101.00440).
+    """
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its windows' softmax-weighted means."""
+        return soft_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+
+
+class StochasticPool(Downsample):
+    """A pixel picked at random from each window (as large as the stride) in training, its expectation in evaluation.
+
+    Training: pixel i with probability ``p[i] = x[i] / sum x``, for every window of every channel its own draw.
+    Evaluation (also `dense` and `at_stride`): ``sum_i p[i] x[i]``, which is no plain average. Negative values count
+    as 0, so it stands after a ReLU; a window of zeros gives 0; a positive constant stays. Phase: the window's centre,
+    as `MaxPool`; one pick is off by up to half a window. Costs a multiply-add per tap (random bits not counted).
+    Source: Zeiler and Fergus 2013 (arXiv:1301.3557).
+    """
+
+    def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
+        """Pick from ``x`` with ``key`` if ``train``, else return the expectation.
+
+        Raises:
+            ValueError: training without a key.
+        """
+        if not train:
+            return self.at_stride(x, self.stride)
+        if key is None:
+            raise ValueError("StochasticPool needs a key in training, got None; pass key=jax.random.key(seed)")
+        return stochastic_pool(x, self.window, key=key, stride=self.stride, padding=self.rule(x.shape[1:3]))
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its windows' expected picks."""
+        return stochastic_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+
+
+class LIP(Downsample):
+    """Average over a window (as large as the stride), weighted by exponentials of learned logits.
+
+    The logits are the paper's "projection" form, ``g = 12 sigmoid(scale * normalised(conv1x1(x)) + offset)``, at full
+    resolution: a 1 x 1 convolution over all channels without bias, normalised to mean 0 and variance 1 per image and
+    channel (instance norm, with 1e-5 under the root), an affine map per channel, and a sigmoid amplified by 12. Scale
+    and offset start at 0, so the layer starts as the average pool. A constant stays; zero padding has no weight.
+
+    Phase: the window's centre, as `MaxPool`. The receptive field counts the window alone; strictly, the
+    normalisation's mean and variance see the whole map. Costs the 1 x 1 convolution at full resolution and a
+    multiply-add per tap (normalisation and exponentials not counted). Source: Gao, Wang and Wu 2019
+    (arXiv:1908.04156).
+    """
+
+    amplification = 12.0
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int | None = None,
+        *,
+        stride: int | Sequence[int] = 2,
+        window: int | Sequence[int] | None = None,
+        padding: str = "SYMMETRIC",
+        rngs: nnx.Rngs,
+    ):
+        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
+        self.conv = StridedConv(in_features, stride=1, window=1, padding=padding, rngs=rngs)
+        self.scale = nnx.Param(jnp.zeros(in_features))
+        self.offset = nnx.Param(jnp.zeros(in_features))
+
+    def logits(self, x: Array) -> Array:
+        """Return each pixel's importance, ``[batch, height, width, channels]`` in 0..12, float32 or better."""
+        g = self.conv(x)
+        g = g.astype(jnp.promote_types(g.dtype, jnp.float32))
+        g = (g - g.mean((1, 2), keepdims=True)) * jax.lax.rsqrt(g.var((1, 2), keepdims=True) + 1e-5)
+        scale, offset = (p[...].reshape(1, 1, 1, -1) for p in (self.scale, self.offset))
+        return self.amplification * jax.nn.sigmoid(scale * g + offset)
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, height, width, channels]`` to its windows' means by importance."""
+        return local_importance_pool(x, self.logits(x), self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+
+    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
+        """Return the logits' 1 x 1 step at full resolution and the window's."""
+        return *self.conv.stages(size), self.stage(size, self.window, self.stride)

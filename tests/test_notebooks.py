@@ -1,0 +1,89 @@
+"""Every notebook runs afresh, and is committed with the outputs that it has then."""
+
+import functools
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from notebooks.execute import METADATA, ROOT, execute
+from strideflax.operators.table import DOWNSAMPLERS
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MACHINE = re.compile(r"/(home|root|tmp|usr|opt|work|Users|mnt|var)/|[A-Za-z]:\\\\|site-packages|Warning|Traceback")
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@functools.cache
+def committed(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+@functools.cache
+def fresh(path: Path) -> nbformat.NotebookNode:
+    return execute(path)
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def kinds(cell: nbformat.NotebookNode) -> list[str]:
+    """What a cell shows, e.g. ["stdout", "image/png"]."""
+    return [
+        output.name if output.output_type == "stream" else min(output.get("data", {"error": ""}))
+        for output in cell.outputs
+    ]
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
+def test_the_notebooks_are_there():
+    assert {path.name[:2] for path in NOTEBOOKS} >= {"01", "02"}
+
+
+@every_notebook
+def test_it_runs_afresh_and_the_committed_outputs_are_of_the_same_kinds(path: Path):
+    shown = [kinds(cell) for cell in code_cells(fresh(path))]
+    assert any("image/png" in kind for kind in shown)
+    assert not any("stderr" in kind for kind in shown)
+    assert [kinds(cell) for cell in code_cells(committed(path))] == shown
+    assert [cell.execution_count for cell in code_cells(committed(path))] == list(range(1, len(shown) + 1))
+
+
+@every_notebook
+def test_it_tells_nothing_of_the_machine_and_stays_small(path: Path):
+    notebook = committed(path)
+    assert notebook.metadata == METADATA
+    assert not any(cell.metadata for cell in notebook.cells)
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            text = {kind: data for kind, data in output.get("data", {}).items() if kind != "image/png"}
+            assert not MACHINE.search(json.dumps([text, output.get("text", ""), output.get("metadata", {})]))
+    assert path.stat().st_size < 1_000_000
+
+
+@every_notebook
+def test_it_begins_with_what_the_reader_will_learn(path: Path):
+    first = committed(path).cells[0]
+    assert first.cell_type == "markdown"
+    assert "in one minute" in first.source.lower()
+
+
+def test_the_5x5_example_has_the_right_values():
+    path = ROOT / "notebooks" / "01_what_stride_does.ipynb"
+    assert printed(fresh(path)) == printed(committed(path))
+    text = printed(committed(path))
+    assert "[[ 6.93  7.92  8.91]\n [11.88 12.87 13.86]\n [16.83 17.82 18.81]]" in text
+    assert "[[ 6.93  8.91]\n [16.83 18.81]]" in text
+    assert text.count("loop, library and formula agree") == 2
+
+
+def test_every_operator_of_the_table_is_in_the_pictures_or_said_to_be_left_out():
+    words = re.findall(r"\w+", printed(fresh(ROOT / "notebooks" / "02_operators_in_pictures.ipynb")))
+    assert set(DOWNSAMPLERS) <= set(words)
