@@ -205,8 +205,15 @@ def batch_norm(config: ModelConfig, features: int) -> nnx.BatchNorm:
 
 
 def abstract_model(config: ModelConfig, classes: int = 10) -> MiniResNet:
-    """Return the model with shapes in place of weights: nothing is computed."""
-    return nnx.eval_shape(lambda: MiniResNet(config, classes=classes, key=jax.random.key(0)))
+    """Return the model with shapes in place of weights: nothing is computed.
+
+    Raises:
+        ConfigError: a stride, window or padding that the operator does not have.
+    """
+    try:
+        return nnx.eval_shape(lambda: MiniResNet(config, classes=classes, key=jax.random.key(0)))
+    except ValueError as error:
+        raise ConfigError(f"config.model: {error}") from None
 
 
 def check_strides(config: ModelConfig, size: Sequence[int]) -> None:

@@ -86,6 +86,9 @@ def test_plot_is_written(capsys, tmp_path):
 def test_mistakes_are_answered_in_a_line(capsys, tmp_path):
     small = mistake(capsys, "--config", STRIDED, "--size", 8, 8, "--config.model.padding=REFLECT")
     assert small.startswith("error: the image is too small: stage3/block1/conv gets a map of 1 x 1: padding REFLECT")
+    assert "config.model.strides[1] empties the map" in mistake(capsys, "--config", STRIDED, "--size", 2, 2)
+    haar = mistake(capsys, "--config", STRIDED, "--config.model.downsample=haar_low", "--config.model.strides=(1,3,3)")
+    assert haar == "error: config.model: HaarLow: stride must be one of (1, 2) on each axis, got (3, 3)\n"
     assert "size must be an int >= 1" in mistake(capsys, "--config", STRIDED, "--size", 0, 32)
     assert "max_pol" in mistake(capsys, "--config", STRIDED, "--config.model.downsample=max_pol")
 

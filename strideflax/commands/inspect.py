@@ -1,0 +1,95 @@
+"""Show a model layer by layer: shapes, receptive fields, parameters, MACs, and whether residual blocks are aligned."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from strideflax.commands.console import console
+from strideflax.config import Config
+from strideflax.config_file import read_config
+from strideflax.data.shapes import draw_shapes
+from strideflax.errors import UserError
+from strideflax.inspection import CONVENTIONS, Inspection, inspect_model
+from strideflax.inspection.tables import comparison_table, layer_table
+from strideflax.model import abstract_model, check_strides
+
+TABLE_COLUMNS = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments; ``--config.FIELD=VALUE`` words are collected apart."""
+    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help="e.g. configs/stride2.py")
+    parser.add_argument(
+        "--compare",
+        metavar="FILE[:VARIANT]",
+        help="a second config, beside the first; --config.FIELD=VALUE changes the first alone",
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(32, 32), metavar=("HEIGHT", "WIDTH"), help="of the image (default: 32 32)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the stages' receptive fields over an image")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Print the tables, or the JSON object, and draw the picture."""
+    found = _inspect(read_config(args.config, args.overrides), args.size)
+    other = _inspect(read_config(args.compare), args.size) if args.compare else None
+    if args.json:
+        print(json.dumps(_as_json(args, found, other), indent=2, allow_nan=False))
+    elif other is None:
+        _print(layer_table(found), _lines(found))
+    else:
+        ratios = f"B/A: MACs {other.macs / found.macs:.3f}, parameters {other.params / found.params:.3f}"
+        lines = [f"{side}: {line}" for side, one in zip("AB", (found, other), strict=True) for line in _lines(one)]
+        _print(comparison_table(found, other, (args.config, args.compare)), [*lines, ratios])
+    if args.plot:
+        _plot(found, args.plot)
+        if not args.json:
+            console.print(f"receptive fields drawn in {args.plot}", markup=False)
+
+
+def _inspect(config: Config, size: Sequence[int]) -> Inspection:
+    found = inspect_model(abstract_model(config.model), size)
+    check_strides(config.model, found.size)
+    return found
+
+
+def _lines(found: Inspection) -> list[str]:
+    """Return the exact totals and the blocks' verdicts."""
+    totals = (
+        f"{found.params:,} parameters, {found.macs:,} MACs ({found.padding_share:.1%} of them on padding), "
+        f"{found.activation_bytes:,} bytes of activations"
+    )
+    return [totals, *(f"{alignment.block}: {alignment.verdict}" for alignment in found.alignments)]
+
+
+def _as_json(args: argparse.Namespace, found: Inspection, other: Inspection | None) -> dict[str, Any]:
+    described: dict[str, Any] = {"config": args.config, "overrides": args.overrides, **found.to_dict()}
+    if other is not None:
+        described["compare"] = {"config": args.compare, **other.to_dict()}
+        described["ratio"] = {"macs": other.macs / found.macs, "params": other.params / found.params}
+    return described
+
+
+def _print(table: Table, lines: Sequence[str]) -> None:
+    screen = Console(width=max(console.width, TABLE_COLUMNS), highlight=False)  # never narrower: it would drop digits
+    screen.print(table)
+    for line in lines:
+        screen.print(line, markup=False)
+    screen.print(CONVENTIONS, markup=False, style="dim")
+
+
+def _plot(found: Inspection, path: Path) -> None:
+    from strideflax.inspection.plot import draw_fields  # here, as matplotlib takes a second to import
+
+    images, *_ = draw_shapes(1, seed=0)
+    try:
+        draw_fields(found, images[0]).savefig(path, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        raise UserError(f"--plot {path}: {str(error).splitlines()[0]}") from None

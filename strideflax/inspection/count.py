@@ -1,0 +1,176 @@
+"""What each layer of a network sees and costs, counted from its geometry; nothing is computed on images.
+
+Conventions, the same for every row:
+
+* MACs are multiply-adds of one image, taps on zero padding included (their share is given beside); FLOPs are twice
+  that. Pools count one compare or add per tap in the same column. BatchNorm (it folds into a convolution), ReLU and the
+  addition of a shortcut count 0.
+* Activation bytes are the layer's output for one image in the type it is computed in; ReLU works in place.
+* A receptive field is theoretical: the smallest box that holds every pixel an output depends on, border effects aside.
+  It may be larger than the image. Output ``i`` is centred on pixel ``start + i * jump``.
+
+Sources: Araujo, Norris and Sim, Distill 2019 (the recursion and its merge); Dumoulin and Visin 2016 (arXiv:1603.07285).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jax
+from flax import nnx
+
+from strideflax.errors import UserError
+from strideflax.inspection.record import Alignment, Inspection, Layer
+from strideflax.model import Block, MiniResNet, Reduction
+from strideflax.operators.base import Downsample
+from strideflax.operators.geometry import Field, Stage, merge_fields, per_axis, receptive_fields
+from strideflax.operators.table import DOWNSAMPLERS
+
+
+class InputSizeError(UserError, ValueError):
+    """An image too small for the network, or no size at all."""
+
+
+def inspect_model(model: MiniResNet, size: int | Sequence[int] = (32, 32)) -> Inspection:
+    """Inspect ``model``, with weights or abstract, on images of ``size``.
+
+    Args:
+        model: the network.
+        size: height and width of the image, or one int for both.
+
+    Raises:
+        InputSizeError: a size that is not one, or an image too small for some layer; the message names the layer.
+    """
+    try:
+        height, width = per_axis(size, 2, "size")
+    except ValueError as error:
+        raise InputSizeError(str(error)) from None
+    image = Layer(
+        name="image",
+        operator="image",
+        output=(height, width, model.in_features),
+        fields=(Field(), Field()),
+        dtype=model.dtype.name,
+    )
+    layers = _reduction(model.stem, "stem", image)
+    if model.stem_pool is not None:
+        layers.append(_operator(model.stem_pool, "stem_pool", layers[-1]))
+    alignments = []
+    for block in model.blocks:
+        rows, alignment = _block(block, layers[-1])
+        layers += rows
+        alignments.append(alignment)
+    layers += _classifier(model.head, layers[-1])
+    return Inspection(size=(height, width), layers=tuple(layers), alignments=tuple(alignments))
+
+
+def count_macs(model: MiniResNet, size: int | Sequence[int] = (32, 32)) -> int:
+    """Return multiply-adds of one image of ``size``, by the conventions at the top of this module."""
+    return inspect_model(model, size).macs
+
+
+def count_params(model: nnx.Module) -> int:
+    """Return how many numbers the network (or any layer) learns; running statistics are not learned."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+
+def _block(block: Block, before: Layer) -> tuple[list[Layer], Alignment]:
+    """Return a block's rows, and how its two paths meet."""
+    main = _reduction(block.reduction, f"{block.name}/reduction", before)
+    main.append(_operator(block.conv, f"{block.name}/conv", main[-1]))
+    main.append(_norm(block.norm, f"{block.name}/norm", main[-1]))
+    if not block.residual:
+        return main, Alignment(block=block.name, shift=None)
+    shortcut = _reduction(block.shortcut, f"{block.name}/shortcut", before) if block.shortcut is not None else []
+    ends = (main[-1], shortcut[-1] if shortcut else before)
+    merged = [merge_fields(*pair) for pair in zip(*(end.fields for end in ends), strict=True)]
+    total = _unchanged(f"{block.name}/add", "add", main[-1])
+    total = replace(total, fields=tuple(field for field, _ in merged))
+    alignment = Alignment(
+        block=block.name,
+        shift=tuple(shift for _, shift in merged),
+        adaptive=any(row.adaptive for row in main),
+        whole_map=any(row.whole_map for row in main),
+    )
+    return [*main, *shortcut, total], alignment
+
+
+def _reduction(reduction: Reduction, path: str, before: Layer) -> list[Layer]:
+    rows: list[Layer] = []
+    for layer in reduction.layers:
+        previous = rows[-1] if rows else before
+        if isinstance(layer, Downsample):
+            rows.append(_operator(layer, f"{path}/{'conv' if layer.convolves else 'downsample'}", previous))
+        elif isinstance(layer, nnx.BatchNorm):
+            rows.append(_norm(layer, f"{path}/norm", previous))
+    return rows
+
+
+def _operator(layer: Downsample, name: str, before: Layer) -> Layer:
+    try:
+        stages = layer.stages(before.size)
+    except ValueError as error:
+        height, width = before.size
+        raise InputSizeError(f"the image is too small: {name} gets a map of {height} x {width}: {error}") from None
+    size, macs, padding_macs = _cost(stages, before.size)
+    larger = layer.stages([2 * n for n in before.size])
+    return Layer(
+        name=name,
+        operator=_operator_name(layer),
+        output=(*size, layer.out_features),
+        fields=receptive_fields(stages, before.fields),
+        dtype=before.dtype,
+        params=count_params(layer),
+        macs=macs,
+        padding_macs=padding_macs,
+        adaptive=layer.phase(before.size) is None,
+        whole_map=[stage.window for stage in stages] != [stage.window for stage in larger],
+    )
+
+
+def _cost(stages: Sequence[Stage], size: tuple[int, int]) -> tuple[tuple[int, int], int, int]:
+    """Return the output size, the MACs and those on padding of ``stages`` one after the other."""
+    macs = padding_macs = 0
+    for stage in stages:
+        macs += stage.macs(size)
+        padding_macs += round(stage.macs(size) * (1 - stage.real_share(size)))
+        height, width = stage.output(size)
+        size = (height, width)
+    return size, macs, padding_macs
+
+
+def _operator_name(layer: Downsample) -> str:
+    names = {cls: name for name, cls in DOWNSAMPLERS.items()}
+    return (
+        "conv" if layer.convolves and max(layer.stride) == 1 else names.get(type(layer), type(layer).__name__.lower())
+    )
+
+
+def _unchanged(name: str, operator: str, before: Layer) -> Layer:
+    """Return a row that passes the map on: same output and field, no cost of its own."""
+    return Layer(name=name, operator=operator, output=before.output, fields=before.fields, dtype=before.dtype)
+
+
+def _norm(norm: nnx.BatchNorm, name: str, before: Layer) -> Layer:
+    return replace(_unchanged(name, "batch_norm", before), params=count_params(norm))
+
+
+def _classifier(head: nnx.Linear, before: Layer) -> list[Layer]:
+    """Return the rows of the mean over all positions and of the linear layer, both float32."""
+    (height, width), channels = before.size, before.output[2]
+    window = Stage(window=before.size, stride=before.size, pads=((0, 0), (0, 0)), features=channels)
+    mean = Layer(
+        name="mean",
+        operator="global_mean",
+        output=(1, 1, channels),
+        fields=receptive_fields([window], before.fields),
+        dtype="float32",
+        macs=height * width * channels,
+    )
+    linear = replace(
+        _unchanged("head", "linear", mean),
+        output=(1, 1, head.out_features),
+        params=count_params(head),
+        macs=channels * head.out_features,
+    )
+    return [mean, linear]

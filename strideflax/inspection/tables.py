@@ -1,0 +1,131 @@
+"""An inspection as tables to print: one network, or two side by side. Made for 100 columns."""
+
+from collections.abc import Callable, Sequence
+
+from rich import box
+from rich.table import Table
+
+from strideflax.inspection.record import Inspection, Layer
+
+
+def layer_table(found: Inspection) -> Table:
+    """Return the table of all layers, with totals."""
+    table = _table(f"image {found.size[0]}×{found.size[1]}")
+    table.add_column("operator")
+    footers = {
+        "output": "",
+        "field": "",
+        "jump": "",
+        "start": "",
+        "params": _quantity(found.params),
+        "MACs": _quantity(found.macs),
+        "pad": f"{found.padding_share:.0%}",
+        "bytes": _quantity(found.activation_bytes),
+        "share": "100%",
+    }
+    for name, footer in footers.items():
+        table.add_column(name, footer=footer, justify="right")
+    _add_grouped(table, found.layers, lambda layer: _cells(layer, found))
+    return table
+
+
+def comparison_table(left: Inspection, right: Inspection, names: tuple[str, str]) -> Table:
+    """Return the table of two networks, side by side where a layer has the same name."""
+    table = _table(f"A: {names[0]}   B: {names[1]}   image {left.size[0]}×{left.size[1]}")
+    for side, found in (("A", left), ("B", right)):
+        table.add_column(f"{side} output", justify="right")
+        table.add_column("field", justify="right")
+        table.add_column("params", footer=_quantity(found.params), justify="right")
+        table.add_column("MACs", footer=_quantity(found.macs), justify="right")
+    table.add_column("B/A", footer=f"{right.macs / left.macs:.2f}", justify="right")
+    left_rows, right_rows = ({layer.name: layer for layer in found.layers} for found in (left, right))
+
+    def cells(layer: Layer) -> tuple[str, ...]:
+        a, b = left_rows.get(layer.name), right_rows.get(layer.name)
+        ratio = f"{b.macs / a.macs:.2f}" if a and b and a.macs else ""
+        return *_short_cells(a), *_short_cells(b), ratio
+
+    _add_grouped(table, interleaved(left.layers, right.layers), cells)
+    return table
+
+
+def interleaved(left: Sequence[Layer], right: Sequence[Layer]) -> list[Layer]:
+    """Return one layer per name: those of ``left``, and the others of ``right`` each after what it follows there."""
+    merged, place = list(left), 0
+    for layer in right:
+        names = [known.name for known in merged]
+        if layer.name not in names:
+            merged.insert(place, layer)
+            names.insert(place, layer.name)
+        place = names.index(layer.name) + 1
+    return merged
+
+
+def _cells(layer: Layer, found: Inspection) -> tuple[str, ...]:
+    return (
+        layer.operator,
+        _shape(layer),
+        _pair([field.size for field in layer.fields]),
+        _pair([field.jump for field in layer.fields]),
+        "varies" if layer.adaptive else _pair([field.start for field in layer.fields]),
+        _quantity(layer.params),
+        _quantity(layer.macs),
+        f"{layer.padding_macs / layer.macs:.0%}" if layer.padding_macs else "",
+        _quantity(layer.activation_bytes),
+        f"{found.macs_share(layer):.1%}" if layer.macs else "",
+    )
+
+
+def _short_cells(layer: Layer | None) -> tuple[str, ...]:
+    if layer is None:
+        return "-", "", "", ""
+    return _shape(layer), _pair([field.size for field in layer.fields]), _quantity(layer.params), _quantity(layer.macs)
+
+
+def _add_grouped(table: Table, layers: Sequence[Layer], cells: Callable[[Layer], tuple[str, ...]]) -> None:
+    """Add a row per layer, those of a block indented under its name."""
+    group = ""
+    for layer in layers:
+        block, leaf = split_name(layer.name)
+        if block and block != group:
+            table.add_row(block, style="bold")
+        group = block
+        table.add_row(f"  {leaf}" if block else leaf, *cells(layer))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return the block and the rest: "stage2/block1" and "reduction/conv", or "" and "stem/conv"."""
+    if not name.startswith("stage"):
+        return "", name
+    stage, block, *rest = name.split("/")
+    return f"{stage}/{block}", "/".join(rest)
+
+
+def _table(title: str) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_footer=True,
+        pad_edge=False,
+        padding=0,
+    )
+    table.add_column("layer", footer="total")
+    return table
+
+
+def _shape(layer: Layer) -> str:
+    return "×".join(str(n) for n in layer.output)
+
+
+def _pair(values: Sequence[float]) -> str:
+    return f"{values[0]:g}" if values[0] == values[1] else f"{values[0]:g}×{values[1]:g}"
+
+
+def _quantity(number: int) -> str:
+    """Return ``number`` with three digits and k, M or G; an empty string for 0."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= 0.9995 * unit:  # what rounds to 1000 of the smaller unit counts in this one
+            return f"{number / unit:.3g} {name}"
+    return str(number) if number else ""
