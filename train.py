@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Train a mini-ResNet as a config file says.
 
-    python train.py --config configs/stride2.py
-    python train.py --config configs/stride2.py:quick --config.model.downsample=max_pool --config.seed=1
+python train.py --config configs/stride2.py
+python train.py --config configs/stride2.py:quick --config.model.downsample=max_pool --config.seed=1
 """
 
 import sys

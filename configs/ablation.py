@@ -1,6 +1,6 @@
 """The study: operators x crop augmentation x paired seeds.
 
-    python -m strideflax sweep --config configs/ablation.py --out runs/ablation
+python -m strideflax sweep --config configs/ablation.py --out runs/ablation
 """
 
 from configs.baseline import baseline

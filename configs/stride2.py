@@ -1,3 +1,5 @@
+"""Strides everywhere: a 7 x 7 stride-2 stem and blocks whose first convolution has the stride."""
+
 from configs.baseline import baseline
 
 

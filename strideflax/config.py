@@ -108,7 +108,9 @@ class ModelConfig:
         _checked("model.downsample", lambda: downsampler(self.downsample))
         _require(self.window >= 0, "model.window", self.window, "0 (the operator's default) or a window size >= 1")
         windowless = downsampler(self.downsample).windowless
-        _require(not (self.window and windowless), "model.window", self.window, f"0, as {self.downsample} has no window")
+        _require(
+            not (self.window and windowless), "model.window", self.window, f"0, as {self.downsample} has no window"
+        )
         _choice("model.placement", self.placement, PLACEMENTS)
         _choice("model.padding", self.padding, Downsample.paddings)
         _require(0 <= self.batch_norm_momentum < 1, "model.batch_norm_momentum", self.batch_norm_momentum, "in [0, 1)")
@@ -139,7 +141,9 @@ class DataConfig:
         _choice("data.name", self.name, DATASETS)
         for field in ("train_count", "val_count", "test_count"):
             _require(getattr(self, field) >= 0, f"data.{field}", getattr(self, field), "an int >= 0")
-        _require(all(1 <= s <= 8 for s in self.stretch), "data.stretch", self.stretch, "two ints in 1..8 (rows, columns)")
+        _require(
+            all(1 <= s <= 8 for s in self.stretch), "data.stretch", self.stretch, "two ints in 1..8 (rows, columns)"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +162,9 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         for field in ("crop", "cutout"):
-            _require(0 <= getattr(self, field) <= 32, f"augment.{field}", getattr(self, field), "an int in 0..32 (pixels)")
+            _require(
+                0 <= getattr(self, field) <= 32, f"augment.{field}", getattr(self, field), "an int in 0..32 (pixels)"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,7 +104,9 @@ def _call(spec: str, function: str) -> Any:
 def _load(path: Path) -> Any:
     if not path.is_file():
         beside = sorted(p.as_posix() for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise ConfigError(f"config file {path} does not exist; {path.parent} has {', '.join(beside) or 'no config files'}")
+        raise ConfigError(
+            f"config file {path} does not exist; {path.parent} has {', '.join(beside) or 'no config files'}"
+        )
     spec = importlib.util.spec_from_file_location(f"strideflax_config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"config file {path} is no Python file")

@@ -10,6 +10,7 @@ from flax import nnx
 from jax import Array
 
 from strideflax.config import ConfigError, ModelConfig
+from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import Stride, per_axis
 from strideflax.operators.strided import StridedConv
 from strideflax.operators.table import downsampler
@@ -82,12 +83,12 @@ class Reduction(nnx.Module):
     def __call__(self, x: Array, *, train: bool, key: Array, index: Array | None = None) -> tuple[Array, Array | None]:
         """Return the output and the phases that an adaptive operator chose (or was given as ``index``)."""
         for layer in self.layers:
-            if isinstance(layer, nnx.BatchNorm):
-                x = layer(x, use_running_average=not train)
-                x = nnx.relu(x) if self.relu else x
-            else:
+            if isinstance(layer, Downsample):
                 index = layer.select(x, train=train, key=key) if index is None else index
                 x = layer(x, train=train, key=key, index=index)
+            else:
+                x = layer(x, use_running_average=not train)
+                x = nnx.relu(x) if self.relu else x
         return x, index
 
 
@@ -98,17 +99,23 @@ class Block(nnx.Module):
     path's phase there, and a stochastic one draws from the same key.
     """
 
-    def __init__(
-        self, config: ModelConfig, in_features: int, out_features: int, *, stride: Stride, names: Names
-    ):
+    def __init__(self, config: ModelConfig, in_features: int, out_features: int, *, stride: Stride, names: Names):
         self.name = names.prefix.strip("/")  # e.g. "stage2/block1"
         strides = per_axis(stride, 2, "stride")
         options: dict[str, Any] = {
-            "operator": config.downsample, "stride": strides, "window": config.window or None,
+            "operator": config.downsample,
+            "stride": strides,
+            "window": config.window or None,
         }
         self.reduction = Reduction(
-            config, in_features, out_features, kernel=3, placement=config.placement, relu=True,
-            names=names / "reduction", **options,
+            config,
+            in_features,
+            out_features,
+            kernel=3,
+            placement=config.placement,
+            relu=True,
+            names=names / "reduction",
+            **options,
         )
         self.conv = StridedConv(
             self.reduction.out_features, out_features, stride=1, padding=config.padding, rngs=names.rngs("conv")
@@ -117,8 +124,15 @@ class Block(nnx.Module):
         projects = config.residual and (max(strides) > 1 or in_features != out_features)
         self.shortcut = (
             Reduction(
-                config, in_features, out_features, kernel=1, placement="before", relu=False, names=names / "shortcut",
-                follows=True, **options,
+                config,
+                in_features,
+                out_features,
+                kernel=1,
+                placement="before",
+                relu=False,
+                names=names / "shortcut",
+                follows=True,
+                **options,
             )
             if projects
             else None
@@ -199,9 +213,7 @@ class MiniResNet(nnx.Module):
 
 def batch_norm(config: ModelConfig, features: int) -> nnx.BatchNorm:
     """Return BatchNorm that computes statistics in float32 and answers in the model's type."""
-    return nnx.BatchNorm(
-        features, momentum=config.batch_norm_momentum, dtype=jnp.dtype(config.dtype), rngs=nnx.Rngs(0)
-    )
+    return nnx.BatchNorm(features, momentum=config.batch_norm_momentum, dtype=jnp.dtype(config.dtype), rngs=nnx.Rngs(0))
 
 
 def abstract_model(config: ModelConfig, classes: int = 10) -> MiniResNet:

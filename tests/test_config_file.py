@@ -55,7 +55,11 @@ def test_overrides_are_read_as_the_type_that_they_replace():
         ("configs/missing.py", [], "configs/missing.py does not exist; configs has .*configs/stride2.py"),
         ("configs/stride2.py:slow", [], "unknown variant 'slow'; known: quick"),
         ("configs/stride2.py", ["--config.no_such=1"], "config.no_such does not exist; config has augment, batch_size"),
-        ("configs/stride2.py", ["--config.model.no=1"], "config.model.no does not exist; config.model has batch_norm_momentum, blocks"),
+        (
+            "configs/stride2.py",
+            ["--config.model.no=1"],
+            "config.model.no does not exist; config.model has batch_norm_momentum, blocks",
+        ),
         ("configs/stride2.py", ["--config.seed.no=1"], "config.seed.no does not exist; config.seed is a single value"),
         ("configs/stride2.py", ["--config.seed"], "an override is written --config.FIELD=VALUE, got '--config.seed'"),
         ("configs/stride2.py", ["--config.seed=1.5"], "config.seed must be int, got 1.5"),
@@ -107,7 +111,7 @@ def test_a_sweep_that_names_no_field_is_refused(tmp_path):
     (tmp_path / "grid.py").write_text(
         "from configs.baseline import baseline as get_config\ndef sweep(arg=None):\n    yield {'model.windows': 3}\n"
     )
-    with pytest.raises(ConfigError, match="config.model.windows does not exist"):
+    with pytest.raises(ConfigError, match=r"config\.model\.windows does not exist"):
         read_sweep(f"{tmp_path}/grid.py:quick")
 
 

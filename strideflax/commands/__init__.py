@@ -1,0 +1,1 @@
+"""The command line, one module a command: only here is anything printed or argv read."""

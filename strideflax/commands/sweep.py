@@ -13,7 +13,7 @@ from rich.table import Table
 from strideflax.commands.console import console
 from strideflax.errors import UserError
 from strideflax.study import engines
-from strideflax.study.sweep import FINISHED, RUNNING, SweepRun, estimate_seconds, is_held, plan_sweep, write_plan
+from strideflax.study.sweep import FINISHED, RUNNING, SweepRun, estimate_seconds, plan_sweep, write_plan
 from strideflax.training.run_folder import read_metrics, read_result
 
 ENDED = (FINISHED, "failed", "diverged")
@@ -22,10 +22,16 @@ ROWS = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--config", required=True, metavar="FILE", help="a config file with sweep(), e.g. configs/ablation.py")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the run folders; finished runs are skipped")
+    parser.add_argument(
+        "--config", required=True, metavar="FILE", help="a config file with sweep(), e.g. configs/ablation.py"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="folder of the run folders; finished runs are skipped"
+    )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default 1)")
-    parser.add_argument("--filter", action="append", default=[], metavar="FIELD=VALUE", help="run only what matches; repeatable")
+    parser.add_argument(
+        "--filter", action="append", default=[], metavar="FIELD=VALUE", help="run only what matches; repeatable"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would run and about how long, write nothing")
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed or diverged")
     parser.add_argument("--engine", choices=("local", "ray", "slurm"), default="local")
@@ -40,12 +46,9 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--workers must be at least 1, got {args.workers}")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
     runs = plan_sweep(args.config, args.out, args.overrides, args.filter)
-    counts = Counter(run.status for run in runs)
-    seconds = estimate_seconds(runs, args.workers)
-    console.print(
-        f"{len(runs)} runs ({', '.join(f'{n} {status}' for status, n in counts.items())}), about {_duration(seconds)} left on this "
-        f"device with {args.workers} worker{'s' * (args.workers > 1)}"
-    )
+    counts = ", ".join(f"{n} {status}" for status, n in Counter(run.status for run in runs).items())
+    duration = _duration(estimate_seconds(runs, args.workers))
+    console.print(f"{len(runs)} runs ({counts}), about {duration} left on this device with --workers {args.workers}")
     if args.dry_run:
         console.print(table(runs, rows=len(runs)))
         return
@@ -63,7 +66,9 @@ def main(args: argparse.Namespace) -> None:
     console.print(table(runs, rows=len(runs)))
     failed = [run for run in runs if run.status in ENDED and run.status != FINISHED]
     for run in failed:
-        console.print(f"{run.status}: {run.title}: {(read_result(run.folder) or {}).get('error', '')}", style="red", markup=False)
+        console.print(
+            f"{run.status}: {run.title}: {(read_result(run.folder) or {}).get('error', '')}", style="red", markup=False
+        )
     console.print(f"results in {args.out}; next: python -m strideflax report {args.out}", markup=False)
     if failed:
         raise SystemExit(1)
@@ -80,7 +85,11 @@ def _engine(args: argparse.Namespace) -> engines.Engine:
 def table(runs: Sequence[SweepRun], rows: int = ROWS) -> Table:
     """Return the sweep as a table: what is running first, then what ended last; at most ``rows`` lines."""
     status = {run.folder: run.status for run in runs}
-    shown = sorted(runs, key=lambda run: (status[run.folder] != RUNNING, status[run.folder] not in ENDED)) if len(runs) > rows else runs
+    shown = (
+        sorted(runs, key=lambda run: (status[run.folder] != RUNNING, status[run.folder] not in ENDED))
+        if len(runs) > rows
+        else runs
+    )
     grid = Table(caption=", ".join(f"{n} {name}" for name, n in Counter(status.values()).items()), box=None)
     for column in ("run", "status", "epoch", "val accuracy", "test accuracy"):
         grid.add_column(column, justify="left" if column in ("run", "status") else "right")

@@ -17,7 +17,9 @@ from strideflax.training.writers import TensorBoardWriter, WandbWriter, Writer
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments; ``--config.FIELD=VALUE`` words are collected apart."""
     parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help="e.g. configs/stride2.py:quick")
-    parser.add_argument("--workdir", type=Path, help="run folder (default: runs/NAME-FINGERPRINT); an interrupted run resumes")
+    parser.add_argument(
+        "--workdir", type=Path, help="run folder (default: runs/NAME-FINGERPRINT); an interrupted run resumes"
+    )
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run folder")
     parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")
     parser.add_argument(
@@ -43,9 +45,7 @@ def main(args: argparse.Namespace) -> None:
         signal.signal(number, lambda number, frame: stopping.append(number))
     try:
         with TrainingProgress() as progress:
-            result = train(
-                config, folder, progress=progress, make_writers=writers, should_stop=lambda: bool(stopping)
-            )
+            result = train(config, folder, progress=progress, make_writers=writers, should_stop=lambda: bool(stopping))
     except Interrupted as interruption:
         console.print(str(interruption), style="yellow")
         raise SystemExit(128 + stopping[0]) from None

@@ -1,0 +1,1 @@
+"""Downsampling operators, the convolution and their shape arithmetic."""

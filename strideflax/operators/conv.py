@@ -221,4 +221,3 @@ def _every(x: Array, first: Sequence[int], count: Sequence[int], stride: Sequenc
     """Take ``count`` pixels from ``first`` on, ``stride`` apart, along each spatial axis."""
     stop = [f + (c - 1) * s + 1 for f, c, s in zip(first, count, stride, strict=True)]
     return lax.slice(x, (0, *first, 0), (x.shape[0], *stop, x.shape[-1]), (1, *stride, 1))
-

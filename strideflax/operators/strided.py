@@ -46,9 +46,7 @@ class StridedConv(Downsample):
 
     def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
         """Return its one step: every output sees all input channels."""
-        return (
-            self.stage(size, self.window, self.stride, fan_in=self.in_features, features=self.out_features),
-        )
+        return (self.stage(size, self.window, self.stride, fan_in=self.in_features, features=self.out_features),)
 
 
 class Subsample(Downsample):

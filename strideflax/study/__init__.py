@@ -1,0 +1,1 @@
+"""Many runs: sweeps, their results, statistics on them, the report."""

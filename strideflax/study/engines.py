@@ -1,5 +1,6 @@
-"""Where the runs of a sweep are placed: processes of this machine, a Ray cluster, or Slurm. The folders tell how far they are."""
+"""Where the runs of a sweep are placed: processes of this machine, a Ray cluster, or Slurm."""
 
+import logging
 import multiprocessing
 import os
 import time
@@ -48,7 +49,9 @@ def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1) -> None:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if hopeless := [folder for folder, deaths in left.items() if deaths >= ATTEMPTS]:
-            raise UserError(f"the worker of {hopeless[0]} died {ATTEMPTS} times; is the memory enough for {workers} workers?")
+            raise UserError(
+                f"the worker of {hopeless[0]} died {ATTEMPTS} times; is the memory enough for {workers} workers?"
+            )
 
 
 def _as_done(futures: dict[Future[str], Path], tick: Tick) -> Iterator[Future[str]]:
@@ -97,7 +100,7 @@ def ray(folders: Sequence[Path], tick: Tick, *, address: str | None = None, gpus
         import ray as engine
     except ImportError:
         raise UserError('--engine ray needs Ray: pip install "strideflax[ray]"') from None
-    engine.init(address=address, log_to_driver=False, logging_level="error")
+    engine.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         task = engine.remote(num_gpus=gpus, num_cpus=cpus, max_retries=ATTEMPTS, retry_exceptions=False)(train_folder)
         pending = [task.remote(str(folder.absolute())) for folder in folders]
@@ -109,7 +112,9 @@ def ray(folders: Sequence[Path], tick: Tick, *, address: str | None = None, gpus
         engine.shutdown()
 
 
-def slurm(folders: Sequence[Path], tick: Tick, *, partition: str | None = None, gpus: int = 0, cluster: str | None = None) -> None:
+def slurm(
+    folders: Sequence[Path], tick: Tick, *, partition: str | None = None, gpus: int = 0, cluster: str | None = None
+) -> None:
     """Train each folder's run as a job of a Slurm array, through submitit; jobs that are preempted are requeued.
 
     Args:

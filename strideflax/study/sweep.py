@@ -41,7 +41,7 @@ class SweepRun:
 
     @property
     def status(self) -> str:
-        """"finished", "failed" or "diverged" by its result; "running" if a process holds it; "started" or "waiting"."""
+        """ "finished", "failed" or "diverged" by its result; "running" if a process holds it; "started" or "waiting"."""
         if (result := read_result(self.folder)) is not None:
             return str(result.get("status"))
         if is_held(self.folder):
@@ -70,7 +70,9 @@ def plan_sweep(spec: str, out: Path, overrides: Sequence[str] = (), wanted: Sequ
     runs = [SweepRun(changes, config, out / config.fingerprint) for changes, config in read_sweep(spec, overrides)]
     doubles = len(runs) - len({run.folder for run in runs})
     if doubles:
-        raise SweepError(f"{spec}: sweep() yields {doubles} runs twice; each must differ in something that changes a result")
+        raise SweepError(
+            f"{spec}: sweep() yields {doubles} runs twice; each must differ in something that changes a result"
+        )
     for word in wanted:
         name, equals, value = word.partition("=")
         if not equals:

@@ -55,7 +55,7 @@ class Checkpoints:
         Returns:
             ``state`` is None if no sound checkpoint is left.
         """
-        damaged = []
+        damaged: list[str] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             if self._is_sound(step):
                 args = ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore())

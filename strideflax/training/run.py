@@ -179,7 +179,9 @@ def train(
         if writes:
             lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise RunFolderError(f"{folder} is in use by another process; wait for it or choose another --workdir") from None
+        raise RunFolderError(
+            f"{folder} is in use by another process; wait for it or choose another --workdir"
+        ) from None
     try:
         with Checkpoints(folder / "checkpoints") as checkpoints:
             writers = make_writers(folder) if writes else ()
@@ -205,7 +207,9 @@ def _finish(run: Run) -> dict[str, Any]:
         "status": status,
         **test,
         **{name: last.get(name) if sound else None for name in ("val_accuracy", "val_loss", "train_loss")},
-        **{name: plan[name] for name in ("seed", "config_fingerprint", "dataset", "params", "macs", "epochs", "device")},
+        **{
+            name: plan[name] for name in ("seed", "config_fingerprint", "dataset", "params", "macs", "epochs", "device")
+        },
         "steps": int(state.step),
         "images_per_second": int(state.step) * config.batch_size / run.clock.train_seconds,
         **vars(run.clock),

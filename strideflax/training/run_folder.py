@@ -106,7 +106,9 @@ def claim_folder(folder: Path, config: Config) -> None:
     path = folder / "config.json"
     if not path.exists():
         if folder.exists() and any(p for p in folder.iterdir() if not p.name.startswith(".")):
-            raise RunFolderError(f"{folder} is not empty and not a run folder (it has no config.json); choose another --workdir")
+            raise RunFolderError(
+                f"{folder} is not empty and not a run folder (it has no config.json); choose another --workdir"
+            )
         write_json(path, config.to_dict())
         return
     there = Config.from_dict(read_json(path)).fingerprint

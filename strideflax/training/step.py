@@ -10,6 +10,7 @@ import optax
 from flax import nnx
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 
 from strideflax.config import Config
 from strideflax.data.augment import augment, normalize
@@ -39,7 +40,7 @@ class TrainState(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """A split on the device: images uint8 ``[n, height, width, channels]`` and labels int32 ``[n]``."""
+    """A split on the devices: images uint8 ``[n, height, width, channels]`` and labels int32 ``[n]``."""
 
     images: Array
     labels: Array
@@ -52,15 +53,25 @@ class Totals(NamedTuple):
     correct_sum: Array
 
 
+EvalStep = Callable[[Any, Any, Pixels, ArrayLike], Totals]
+
+
 def model_structure(config: Config) -> nnx.GraphDef:
     """Return the model's structure, without computing any weights."""
-    return nnx.split(abstract_model(config.model), nnx.Param, ...)[0]
+    return split_model(abstract_model(config.model))[0]
+
+
+def split_model(model: MiniResNet) -> tuple[nnx.GraphDef, Any, Any]:
+    """Return the model's structure, its parameters and its statistics."""
+    graph, *states = nnx.split(model, nnx.Param, ...)
+    params, stats = states
+    return graph, params, stats
 
 
 def initial_state(config: Config, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
     """Return the state before the first step, from the root ``key``."""
     model = MiniResNet(config.model, key=jax.random.fold_in(key, INIT_STREAM))
-    _, params, stats = nnx.split(model, nnx.Param, ...)
+    _, params, stats = split_model(model)
     zero = jnp.zeros((), jnp.float32)
     return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), zero, zero)
 
@@ -101,7 +112,7 @@ def make_train_step(
     def loss_of(params: Any, stats: Any, images: Array, labels: Array, key: Array) -> tuple[Array, tuple[Any, Array]]:
         model = nnx.merge(graph, params, stats, copy=True)
         logits = model(images, train=True, key=key)
-        _, _, stats = nnx.split(model, nnx.Param, ...)
+        _, _, stats = split_model(model)
         loss = smoothed_cross_entropy(logits, labels, config.optimizer.label_smoothing).mean()
         return loss, (stats, (logits.argmax(-1) == labels).mean())
 
@@ -138,13 +149,13 @@ def make_eval_step(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     sharding: NamedSharding | None = None,
-) -> Callable[[Any, Any, Pixels, Array], Totals]:
+) -> EvalStep:
     """Return ``step(params, stats, split, start) -> Totals`` over the images ``start ... start + batch_size``.
 
     Places past the end count nothing, so every image counts once whatever the batch size.
     """
 
-    def step(params: Any, stats: Any, split: Pixels, start: Array) -> Totals:
+    def step(params: Any, stats: Any, split: Pixels, start: ArrayLike) -> Totals:
         place = start + jnp.arange(batch_size)
         if sharding is not None:
             place = jax.lax.with_sharding_constraint(place, sharding)
@@ -162,9 +173,7 @@ def make_eval_step(
     return step
 
 
-def evaluate(
-    eval_step: Callable[[Any, Any, Pixels, Array], Totals], state: TrainState, split: Pixels, batch_size: int
-) -> tuple[float, float]:
+def evaluate(eval_step: EvalStep, state: TrainState, split: Pixels, batch_size: int) -> tuple[float, float]:
     """Return the mean loss and the accuracy over every image of ``split`` once."""
     count = split.labels.size
     totals = [eval_step(state.params, state.stats, split, np.int32(s)) for s in range(0, count, batch_size)]
@@ -185,4 +194,3 @@ def data_sharding(batch_size: int) -> tuple[NamedSharding | None, NamedSharding 
         raise ValueError(f"config.batch_size must be divisible by the number of devices ({count}), got {batch_size}")
     mesh = jax.make_mesh((count,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
     return NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
-

@@ -19,8 +19,8 @@ from strideflax.model import abstract_model, check_strides
 from strideflax.training.environment import describe_device
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
+    EvalStep,
     Pixels,
-    Totals,
     TrainState,
     data_sharding,
     epoch_order,
@@ -41,7 +41,7 @@ class Trainer:
     graph: nnx.GraphDef
     initial: TrainState
     train_step: Callable[[TrainState, Pixels, Array, Array], TrainState]
-    eval_step: Callable[[Any, Any, Pixels, Array], Totals]
+    eval_step: EvalStep
     eval_batch_size: int
     schedule: optax.Schedule
     key: Array
@@ -78,7 +78,7 @@ class Trainer:
 
     def pixels(self, split: Split) -> Pixels:
         """Put a split's images and labels on every device."""
-        return jax.device_put(Pixels(split.images, split.labels), self.replicated)
+        return Pixels(*jax.device_put((split.images, split.labels), self.replicated))
 
     def order(self, epoch: int) -> Array:
         """Return the order of the training images in ``epoch``, on every device."""

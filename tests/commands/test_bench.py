@@ -3,6 +3,7 @@ import json
 import pytest
 
 from strideflax.__main__ import main
+from strideflax.operators.blur import BlurPool
 
 
 def test_it_prints_and_stores_a_table(tmp_path, capsys):
@@ -21,11 +22,16 @@ def test_it_prints_and_stores_a_table(tmp_path, capsys):
         assert f"{row['forward_backward']['median_ms']:.3f}" in line
 
 
-def test_an_operator_that_cannot_take_the_map_is_told_and_the_others_run(tmp_path, capsys):
+def test_an_operator_that_cannot_take_the_map_says_why_and_the_others_run(tmp_path, capsys, monkeypatch):
     out = tmp_path / "bench.json"
-    words = ["--operators", "blur_pool,subsample", "--shape", "1,1,1,2", "--repeats", "1", "--stride", "1"]
-    main(["bench", *words, "--out", str(out)])
-    assert len(json.loads(out.read_text())["operators"]) == 2
+    words = ["--operators", "blur_pool,subsample", "--shape", "1,2,2,2", "--repeats", "1", "--out", str(out)]
+    monkeypatch.setattr(BlurPool, "padding", property(lambda self: "REFLECT", lambda self, value: None), raising=False)
+    monkeypatch.setattr(BlurPool, "default_window", 5)
+    main(["bench", *words])
+    failed, fine = json.loads(out.read_text())["operators"]
+    assert "can fill at most 1" in failed["error"]
+    assert failed["error"] in capsys.readouterr().out
+    assert fine["forward"]["median_ms"] > 0
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,9 @@ def plan(folder: Path, text: str = GRID, out: str = "out"):
 
 def outcomes(runs) -> list[tuple]:
     """Return what must not depend on how the sweep went: results and every epoch's losses."""
-    return [
-        (run.status, (result := read_json(run.folder / "result.json")).get("test_accuracy"), result.get("test_loss"))
-        + tuple((r["epoch"], r["train_loss"], r["val_loss"]) for r in read_metrics(run.folder))
-        for run in runs
-    ]
+    results = [read_json(run.folder / "result.json") for run in runs]
+    epochs = [[(r["epoch"], r["train_loss"], r["val_loss"]) for r in read_metrics(run.folder)] for run in runs]
+    return [(r["status"], r["test_accuracy"], r["test_loss"], *e) for r, e in zip(results, epochs, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +78,19 @@ def test_a_worker_killed_half_way_is_replaced_and_its_run_goes_on(undisturbed, t
 
 def test_killing_the_whole_sweep_and_starting_it_again_ends_with_the_same_table(undisturbed, tmp_path):
     runs = plan(tmp_path)
-    words = [sys.executable, "-m", "strideflax", "sweep", "--config", str(tmp_path / "grid.py"), "--out", str(tmp_path / "out")]
-    sweep = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    words = [
+        sys.executable,
+        "-m",
+        "strideflax",
+        "sweep",
+        "--config",
+        str(tmp_path / "grid.py"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    sweep = subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not any(len(read_metrics(run.folder)) >= 2 for run in runs):
         assert sweep.poll() is None
@@ -111,10 +120,14 @@ def test_a_failing_run_is_written_down_and_the_others_go_on(tmp_path):
 def test_runs_of_one_shape_share_a_compiled_program(tmp_path):
     runs = plan(tmp_path)[:2]
     engines.local([runs[0].folder], lambda: None, workers=1)
-    compiled = sorted(p.name for p in (tmp_path / "out" / ".compiled").iterdir() if "train" in p.name or "step" in p.name)
+    compiled = sorted(
+        p.name for p in (tmp_path / "out" / ".compiled").iterdir() if "train" in p.name or "step" in p.name
+    )
     assert compiled
     engines.local([runs[1].folder], lambda: None, workers=1)
-    assert compiled == sorted(p.name for p in (tmp_path / "out" / ".compiled").iterdir() if "train" in p.name or "step" in p.name)
+    assert compiled == sorted(
+        p.name for p in (tmp_path / "out" / ".compiled").iterdir() if "train" in p.name or "step" in p.name
+    )
 
 
 def test_slurm_through_submitit_ends_the_same(undisturbed, tmp_path):
@@ -147,7 +160,11 @@ cluster.shutdown()
 def test_a_ray_cluster_that_loses_a_node_half_way_ends_with_the_same_table(undisturbed, tmp_path):
     runs = plan(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", RAY, *(str(run.folder) for run in runs)], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", RAY, *(str(run.folder) for run in runs)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert outcomes(runs) == undisturbed

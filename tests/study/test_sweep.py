@@ -48,7 +48,8 @@ def test_filters_keep_what_matches_all(grid, tmp_path, wanted, count):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"), [(["seed"], "--filter must be FIELD=VALUE, got 'seed'"), (["seed=7"], "no run matches seed=7")]
+    ("wanted", "message"),
+    [(["seed"], "--filter must be FIELD=VALUE, got 'seed'"), (["seed=7"], "no run matches seed=7")],
 )
 def test_a_filter_that_says_nothing_is_refused(grid, tmp_path, wanted, message):
     with pytest.raises(SweepError, match=message):
@@ -96,7 +97,10 @@ def test_the_estimate_follows_finished_runs(grid, tmp_path):
 
 
 def test_the_shipped_sweeps_are_sound():
-    counts = {name: len(plan_sweep(f"configs/{name}.py", Path("out"))) for name in ("ablation", "alignment", "stem", "asymmetric")}
+    counts = {
+        name: len(plan_sweep(f"configs/{name}.py", Path("out")))
+        for name in ("ablation", "alignment", "stem", "asymmetric")
+    }
     assert counts["ablation"] >= 8 * 2 * 5
     assert counts["alignment"] == 20
     assert counts["stem"] == 30

@@ -64,12 +64,16 @@ def test_sgd_is_nesterov_with_decoupled_decay():
 
 
 def test_adamw_first_step_is_the_sign_of_the_gradient_plus_decay():
-    found = follow(config(name="adamw", weight_decay=0.5), [np.array([[3.0, -7.0]], np.float32)], np.ones((1, 2), np.float32))
+    found = follow(
+        config(name="adamw", weight_decay=0.5), [np.array([[3.0, -7.0]], np.float32)], np.ones((1, 2), np.float32)
+    )
     np.testing.assert_allclose(found, [[1 - 0.1 * (1 + 0.5), 1 - 0.1 * (-1 + 0.5)]], rtol=1e-5)
 
 
 def test_clipping_limits_the_gradient_norm():
-    found = follow(config(momentum=0.0, clip_norm=1.0), [np.array([[3.0, 4.0]], np.float32)], np.zeros((1, 2), np.float32))
+    found = follow(
+        config(momentum=0.0, clip_norm=1.0), [np.array([[3.0, 4.0]], np.float32)], np.zeros((1, 2), np.float32)
+    )
     np.testing.assert_allclose(found, [[-0.06, -0.08]], rtol=1e-6)
 
 
@@ -80,7 +84,9 @@ def test_only_kernels_decay(tiny):
     from strideflax.model import abstract_model
 
     _, params, _ = nnx.split(abstract_model(tiny(**{"model.downsample": "gated_pool"}).model), nnx.Param, ...)
-    decays = {jax.tree_util.keystr(path): decays for path, decays in jax.tree_util.tree_leaves_with_path(decay_mask(params))}
+    decays = {
+        jax.tree_util.keystr(path): decays for path, decays in jax.tree_util.tree_leaves_with_path(decay_mask(params))
+    }
     kept = {name for name, decay in decays.items() if not decay}
     assert all("kernel" in name for name, decay in decays.items() if decay)
     assert sum(decays.values()) == 1 + 2 * 2 + 1 + 1, "stem, two blocks of two, one shortcut, head"

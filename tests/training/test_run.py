@@ -136,7 +136,10 @@ def test_a_folder_of_something_else_is_not_taken(tiny, tmp_path):
 
 def test_a_run_that_another_process_holds_is_refused(tiny, tmp_path):
     (tmp_path / "run").mkdir()
-    with filelock.FileLock(tmp_path / "run" / ".lock"), pytest.raises(RunFolderError, match="in use by another process"):
+    with (
+        filelock.FileLock(tmp_path / "run" / ".lock"),
+        pytest.raises(RunFolderError, match="in use by another process"),
+    ):
         train(tiny(), tmp_path / "run")
 
 
@@ -164,7 +167,9 @@ def test_what_only_the_data_can_refuse_leaves_no_folder(tiny, tmp_path, changes,
 def test_every_operator_sees_the_same_images_in_the_same_order(tiny):
     from strideflax.training.step import epoch_order
 
-    orders = [np.asarray(epoch_order(jax.random.key(seed), epoch, 100)) for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)]]
+    orders = [
+        np.asarray(epoch_order(jax.random.key(seed), epoch, 100)) for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)]
+    ]
     np.testing.assert_array_equal(orders[0], orders[1])
     assert sorted(orders[0]) == list(range(100))
     assert not np.array_equal(orders[0], orders[2])

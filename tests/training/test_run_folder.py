@@ -51,7 +51,8 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_half_written_one(full_disk
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "has no result.json"), ('{"half": ', "can't be read as JSON"), ("[1]", "must hold a JSON object")]
+    ("content", "message"),
+    [(None, "has no result.json"), ('{"half": ', "can't be read as JSON"), ("[1]", "must hold a JSON object")],
 )
 def test_what_is_not_a_result_is_said_in_one_line(tmp_path, content, message):
     if content is not None:

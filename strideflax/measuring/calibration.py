@@ -1,0 +1,55 @@
+"""Calibration: whether a net that says 0.8 is right eight times in ten."""
+
+from typing import Any
+
+import numpy as np
+
+from strideflax.measuring.functions import Progress, in_batches
+from strideflax.measuring.subject import Subject
+
+BINS = 15
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return log softmax over the last axis, float64."""
+    logits = np.asarray(logits, np.float64)
+    logits = logits - logits.max(-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean of ``-log p(label)`` in nats; ``logits [n, classes]``, ``labels`` int ``[n]``."""
+    return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
+
+
+def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+    """Return the mean distance between confidence and accuracy over equal-width bins of the top probability.
+
+    ``ECE = sum_b n_b / n |accuracy_b - confidence_b|``, bin b being ``(b / bins, (b + 1) / bins]``. Source: Guo et
+    al. 2017 (arXiv:1706.04599).
+
+    Args:
+        logits: ``[n, classes]``.
+        labels: int ``[n]``.
+        bins: their number.
+    """
+    confidence = np.exp(log_probabilities(logits).max(-1))
+    correct = logits.argmax(-1) == labels
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    # Within a bin n_b |accuracy - confidence| is |sum(correct - confidence)|.
+    return float(np.abs(np.bincount(place, correct - confidence, minlength=bins)).sum() / len(labels))
+
+
+def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
+    """Measure a run on its test images."""
+    images, labels = subject.test()
+    logits = in_batches(subject.predict, images, progress=progress)
+    return {
+        "protocol": f"{BINS} equal-width bins of the top probability; mean -log p(label) in nats; "
+        f"first {len(images)} test images",
+        "images": len(images),
+        "accuracy": float((logits.argmax(-1) == labels).mean()),
+        "expected_calibration_error": expected_calibration_error(logits, labels),
+        "negative_log_likelihood": negative_log_likelihood(logits, labels),
+        "mean_confidence": float(np.exp(log_probabilities(logits).max(-1)).mean()),
+    }

@@ -1,0 +1,131 @@
+"""Shift consistency, exact: how often a net gives an image the same class wherever it stands, over all small shifts."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array, lax
+from jax.tree_util import Partial
+
+from strideflax.measuring.functions import ImageFunction, Progress, as_argument, filled, ignore
+from strideflax.measuring.subject import Subject
+
+# Border -> np.pad mode that fills the pixels which move in; crop moves a window inside the image and invents none.
+BORDERS: dict[str, str | None] = {"circular": "wrap", "reflect": "reflect", "zero": "constant", "crop": None}
+IMAGES = 1000
+MAX_SHIFT = 4
+
+
+@partial(jax.jit, static_argnums=4)
+def _class_at(predict: Partial, extended: Array, row: Array, column: Array, size: tuple[int, int]) -> Array:
+    """Return the class of the window of ``size`` whose first pixel is ``(row, column)``, int ``[batch]``."""
+    batch, _, _, channels = extended.shape
+    return predict(lax.dynamic_slice(extended, (0, row, column, 0), (batch, *size, channels))).argmax(-1)
+
+
+def shifted_classes(
+    predict: ImageFunction,
+    images: np.ndarray,
+    *,
+    border: str,
+    max_shift: int = MAX_SHIFT,
+    batch_size: int = 250,
+    progress: Progress = ignore,
+) -> np.ndarray:
+    """Return the predicted class at every shift, int ``[n, 2 m + 1, 2 m + 1]``; shift (0, 0) is in the middle.
+
+    Args:
+        predict: images uint8 ``[batch, height, width, channels]`` -> logits, a traceable JAX function.
+        images: uint8 ``[n, height, width, channels]``.
+        border: what moves in: "circular" (the other side), "reflect" (the mirrored image, edge pixel not repeated),
+            "zero" (black), or "crop": the net sees a window of ``(height - 2 m, width - 2 m)`` moving inside the image.
+        max_shift: m, pixels.
+        batch_size: images at once.
+        progress: told the number of forward passes (images times shifts).
+
+    Raises:
+        ValueError: an unknown border, or shifts as large as the image.
+    """
+    height, width = images.shape[1:3]
+    if border not in BORDERS:
+        raise ValueError(f"border must be one of {', '.join(BORDERS)}, got {border!r}")
+    if not 1 <= max_shift < min(height, width) / 2:
+        raise ValueError(f"max_shift must be 1 or more and under half the image {(height, width)}, got {max_shift}")
+    mode, predict, steps = BORDERS[border], as_argument(predict), 2 * max_shift + 1
+    size = (height, width) if mode else (height - 2 * max_shift, width - 2 * max_shift)
+    classes = np.empty((len(images), steps, steps), np.int32)
+    batch_size = min(batch_size, len(images))
+    for start in range(0, len(images), batch_size):
+        extended, real = filled(images[start : start + batch_size], batch_size), min(batch_size, len(images) - start)
+        if mode:
+            margin = (max_shift, max_shift)
+            extended = np.pad(extended, ((0, 0), margin, margin, (0, 0)), mode=mode)  # type: ignore[call-overload]
+        extended = jax.device_put(extended)
+        for row in range(steps):
+            for column in range(steps):
+                # A window that starts earlier shows the content later: the shift is max_shift - start.
+                found = _class_at(predict, extended, steps - 1 - row, steps - 1 - column, size)
+                classes[start : start + batch_size, row, column] = np.asarray(found)[:real]
+            progress(start * steps**2 + (row + 1) * steps * real, len(images) * steps**2)
+    return classes
+
+
+def agreement_of_pairs(classes: np.ndarray) -> np.ndarray:
+    """Return per image the share of pairs of different shifts that get the same class, float64 ``[n]``.
+
+    ``C = sum_c n_c (n_c - 1) / (N (N - 1))`` with ``n_c`` votes for class c of ``N`` shifts.
+
+    Args:
+        classes: int ``[n, ...]``, one class per shift.
+    """
+    votes = classes.reshape(len(classes), -1)
+    counts = (votes[:, :, None] == np.arange(votes.max() + 1)).sum(1)
+    return (counts * (counts - 1)).sum(1) / (votes.shape[1] * (votes.shape[1] - 1))
+
+
+def shift_consistency(classes: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Return the consistency for each m up to the largest, and the map of agreement with the unshifted prediction.
+
+    Args:
+        classes: from `shifted_classes`.
+        labels: the true classes, int ``[n]``.
+
+    Returns:
+        ``consistency`` and ``consistency_given_correct`` (over images whose unshifted prediction is right, None without
+        any) by m as a string, and ``agreement_map``, ``[2 m + 1][2 m + 1]`` shares, rows down, no shift in the middle.
+    """
+    middle = classes.shape[1] // 2
+    unshifted = classes[:, middle, middle]
+    correct = unshifted == labels
+    overall, given_correct = {}, {}
+    for m in range(1, middle + 1):
+        inner = slice(middle - m, middle + m + 1)
+        agreement = agreement_of_pairs(classes[:, inner, inner])
+        overall[str(m)] = float(agreement.mean())
+        given_correct[str(m)] = float(agreement[correct].mean()) if correct.any() else None
+    return {
+        "consistency": overall,
+        "consistency_given_correct": given_correct,
+        "unshifted_accuracy": float(correct.mean()),
+        "agreement_map": (classes == unshifted[:, None, None]).mean(0).tolist(),
+    }
+
+
+def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
+    """Measure a run on its first test images with all four borders."""
+    images, labels = subject.test(IMAGES)
+    result: dict[str, Any] = {
+        "protocol": f"exact shift consistency: all (2m+1)^2 shifts, m = 1..{MAX_SHIFT}, share of agreeing pairs, first "
+        f"{len(images)} test images; crop moves a window {2 * MAX_SHIFT} pixels smaller, for every m",
+        "images": len(images),
+    }
+    for i, border in enumerate(BORDERS):
+        classes = shifted_classes(
+            subject.predict,
+            images,
+            border=border,
+            progress=lambda done, total, i=i: progress(i * total + done, len(BORDERS) * total),  # type: ignore[misc]
+        )
+        result[border] = shift_consistency(classes, labels)
+    return result

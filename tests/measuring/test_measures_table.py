@@ -1,0 +1,124 @@
+"""All measures on one tiny finished run: what stands in its folder afterwards."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs.baseline import baseline
+from strideflax.config import Config
+from strideflax.data.dataset import Dataset, Split
+from strideflax.data.shapes import draw_shapes
+from strideflax.errors import UserError
+from strideflax.measuring import receptive_field, shift_consistency
+from strideflax.measuring.corruptions import CORRUPTIONS, SEVERITIES
+from strideflax.measuring.subject import Subject
+from strideflax.measuring.table import MEASURES, evaluate_run
+from strideflax.model import MiniResNet
+from strideflax.training.run_folder import FinishedRun
+
+COUNT = 6
+
+
+def dataset(name: str = "shapes") -> Dataset:
+    images, labels, centres = draw_shapes(60, 0)
+    split = Split(images=images, labels=labels, centres=centres)
+    return Dataset(
+        name=name, classes=tuple("abcdefghij"), train=split, val=split, test=split, mean=(0.5,) * 3, std=(0.25,) * 3,
+        fingerprint="0" * 12, source="a test",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> FinishedRun:
+    values = baseline("quick").to_dict()
+    values["model"].update(widths=(4,), blocks=(1,), strides=(2,), downsample="blur_pool")
+    values["model"]["stem"].update(kernel=3)
+    values.update(batch_size=8, eval_batch_size=8)
+    config = Config.from_dict(values)
+    return FinishedRun(tmp_path_factory.mktemp("run"), config, {}, MiniResNet(config.model, key=jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def results(run):
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Subject, "shapes", dataset())
+    reports = []
+    found = evaluate_run(run, dataset(), progress=lambda *report: reports.append(report), images=COUNT)
+    patch.undo()
+    return found, reports
+
+
+def test_every_measure_leaves_a_file_with_protocol_seconds_and_device(run, results):
+    for name in MEASURES:
+        stored = json.loads((run.folder / "measures" / f"{name}.json").read_text())
+        assert stored == results[0][name]
+        assert stored["measure"] == name
+        assert stored["protocol"]
+        assert stored["device"]
+        assert stored["seconds"] >= 0
+        if name not in ("cost", "detail"):
+            assert stored["images"] == COUNT
+            assert f"first {COUNT} test images" in stored["protocol"]
+    assert (run.folder / "measures" / receptive_field.PICTURE).exists()
+    assert not [path for path in (run.folder / "measures").iterdir() if path.name.startswith(".")]
+
+
+def test_every_measure_tells_how_far_it_is(results):
+    for name in MEASURES:
+        reports = [report[1:] for report in results[1] if report[0] == name]
+        assert reports[0] == (0, 1)
+        assert reports[-1][0] == reports[-1][1] > 0
+
+
+def test_the_measures_hold_what_their_functions_return(run, results):
+    found, subject = results[0], Subject(run, dataset(), images=COUNT)
+    images, labels = subject.test()
+    assert len(images) == COUNT
+    classes = np.asarray(subject.predict(images).argmax(-1))
+    assert found["calibration"]["accuracy"] == (classes == labels).mean()
+    for border in shift_consistency.BORDERS:
+        assert list(found["shift_consistency"][border]["consistency"]) == ["1", "2", "3", "4"]
+    assert found["shift_consistency"]["circular"]["unshifted_accuracy"] == found["calibration"]["accuracy"]
+    assert list(found["aliasing"]["sites"]) == ["stem", "stage1/block1/reduction", "stage1/block1/shortcut"]
+    assert found["robustness"]["clean_error"] == 1 - found["calibration"]["accuracy"]
+    assert {name: list(by) for name, by in found["robustness"]["errors"].items()} == {
+        name: [str(s) for s in SEVERITIES] for name in CORRUPTIONS
+    }
+    # 3 x 3 stem at stride 2, in steps of 2 then 3 x 3 and a blur of 3, in steps of 4 another 3 x 3: 3 + 4 + 4 + 8.
+    assert found["receptive_field"]["theoretical_size_pixels"] == {"vertical": 19, "horizontal": 19}
+    assert np.shape(found["receptive_field"]["map"]) == (32, 32)
+
+
+def test_the_final_map_of_every_net_gives_the_position_on_the_embedded_data(results):
+    found = results[0]["detail"]
+    assert found["map_size"] == [8, 8]
+    # Validation and test images are those of the fit here: every net knows more than the centre guess.
+    for name in ("trained", "untrained", "undownsampled_untrained"):
+        assert 0 <= found[f"{name}_error_pixels"] < found["centre_guess_error_pixels"] / 2
+
+
+def test_cost_has_times_and_says_where_the_memory_comes_from(results):
+    found = results[0]["cost"]
+    assert [found[part]["batch_size"] for part in ("inference_batch_1", "inference", "training")] == [1, 8, 8]
+    for part in ("inference_batch_1", "inference", "training"):
+        assert found[part]["low_quartile_ms"] <= found[part]["median_ms"] <= found[part]["high_quartile_ms"]
+        rate = found[part]["batch_size"] / found[part]["median_ms"] * 1000
+        assert found[part]["images_per_second"] == pytest.approx(rate)
+    assert found["training"]["peak_memory"]["bytes"] > 0
+    assert found["training"]["peak_memory"]["source"]
+
+
+@pytest.mark.parametrize("names", [["speed"], ["cost", "shift"], [""], []])
+def test_an_unknown_measure_is_answered_before_anything_runs(run, names):
+    with pytest.raises(UserError, match="known: calibration, shift_consistency, aliasing, detail, robustness") as error:
+        evaluate_run(run, dataset(), names)
+    assert "\n" not in str(error.value)
+
+
+def test_cifar10_c_is_for_runs_on_cifar10(run, tmp_path):
+    with pytest.raises(UserError, match="CIFAR-10-C fits runs on cifar10 at 32 x 32, got a run on shapes"):
+        evaluate_run(run, dataset(), ["robustness"], cifar10_c=tmp_path)
+    with pytest.raises(UserError, match=r"labels\.npy can't be read"):
+        evaluate_run(run, dataset("cifar10"), ["robustness"], cifar10_c=tmp_path, images=2)

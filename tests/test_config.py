@@ -1,0 +1,254 @@
+import copy
+import dataclasses
+import json
+import re
+
+import pytest
+
+from configs.baseline import baseline
+from strideflax import DOWNSAMPLERS
+from strideflax.config import Config, ConfigError
+from strideflax.errors import UserError
+
+
+def values(arg=None):
+    return baseline(arg).to_dict()
+
+
+def changed(path, value):
+    """Return the baseline's values with the field at ``path`` set."""
+    nested = copy.deepcopy(values())
+    *groups, field = path.split(".")
+    group = nested
+    for name in groups:
+        group = group[name]
+    group[field] = value
+    return nested
+
+
+def leaves(nested, prefix=""):
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+@pytest.mark.parametrize("arg", [None, "quick"])
+def test_the_baseline_passes_and_survives_a_round_trip(arg):
+    config = Config.from_dict(values(arg))
+    plain = config.to_dict()
+    assert Config.from_dict(plain) == config
+    assert Config.from_dict(json.loads(json.dumps(plain))) == config
+    assert Config.from_dict(plain).fingerprint == config.fingerprint
+    assert config.model.widths == tuple(values(arg)["model"]["widths"])
+    assert config.optimizer.learning_rate == values(arg)["optimizer"]["learning_rate"]
+
+
+def test_values_are_frozen_and_hashable():
+    config = Config.from_dict(values())
+    for part in (config, config.model, config.model.stem, config.data, config.augment, config.optimizer):
+        field = dataclasses.fields(part)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, field, getattr(part, field))
+        assert isinstance(hash(part), int)
+
+
+def test_ints_pass_for_floats_and_lists_for_tuples():
+    config = Config.from_dict(changed("epochs", 10))
+    assert type(config.epochs) is float
+    assert config.fingerprint == Config.from_dict(values()).fingerprint
+    config = Config.from_dict(changed("model.strides", [1, [2, 1], (2, 2)]))
+    assert config.model.strides == (1, (2, 1), (2, 2))
+
+
+# Wrong values: one line that names the field, what came and what is allowed
+
+WRONG = [
+    # path, value, a part of what is allowed
+    ("seed", -1, "an int in 0..2^32 - 1"),
+    ("seed", 2**32, "an int in 0..2^32 - 1"),
+    ("seed", 1.0, "must be int"),
+    ("seed", True, "must be int"),
+    ("epochs", 0, "a number > 0"),
+    ("epochs", -1.0, "a number > 0"),
+    ("epochs", float("inf"), "must be finite"),
+    ("epochs", "ten", "must be float"),
+    ("batch_size", 0, "an int >= 1"),
+    ("batch_size", None, "must be int"),
+    ("eval_batch_size", -5, "an int >= 1"),
+    ("checkpoint_epochs", 0, "an int >= 1"),
+    ("model", 3, "must be a group of fields"),
+    ("model.stem", "7x7", "must be a group of fields"),
+    ("model.stem.kernel", 0, "an int >= 1"),
+    ("model.stem.kernel", "7", "must be int"),
+    ("model.stem.stride", 0, "an int >= 1"),
+    ("model.stem.stride", (2, 2, 2), "must be"),
+    ("model.stem.stride", 1.5, "must be"),
+    ("model.stem.downsample", "stride", "known: strided_conv, subsample"),
+    ("model.stem.pool", "maxpool", "known: strided_conv, subsample"),
+    ("model.stem.pool", "strided_conv", "none or a pool"),
+    ("model.widths", (), "one or more ints >= 1"),
+    ("model.widths", (64, 0, 256), "one or more ints >= 1"),
+    ("model.widths", 64, "must be a tuple"),
+    ("model.widths", (64, "128", 256), "must be int"),
+    ("model.blocks", (1, 1), "3 entries, one per entry of model.widths"),
+    ("model.blocks", (1, 0, 1), "ints >= 1"),
+    ("model.blocks", (1, True, 1), "must be int"),
+    ("model.strides", (1, 2), "3 entries, one per entry of model.widths"),
+    ("model.strides", (1, 2, 0), "an int >= 1"),
+    ("model.strides", (1, 2, (2, -1)), "an int >= 1"),
+    ("model.strides", (1, 2, (2, 2, 2)), "must be"),
+    ("model.downsample", "pool", "known: strided_conv, subsample"),
+    ("model.window", -1, "0 (the operator's default) or a window size >= 1"),
+    ("model.placement", "between", "one of after, before"),
+    ("model.padding", "VALID", "one of SAME, SAME_LOWER, SYMMETRIC, CIRCULAR, REFLECT"),
+    ("model.residual", 1, "must be bool"),
+    ("model.batch_norm_momentum", 1.0, "in [0, 1)"),
+    ("model.batch_norm_momentum", -0.1, "in [0, 1)"),
+    ("model.dtype", "float16", "one of float32, bfloat16"),
+    ("data.name", "imagenet", "one of cifar10, shapes"),
+    ("data.dir", None, "must be str"),
+    ("data.train_count", -1, "an int >= 0"),
+    ("data.val_count", -1, "an int >= 0"),
+    ("data.test_count", 0.5, "must be int"),
+    ("data.test_count", -1, "an int >= 0"),
+    ("augment.crop", -1, "an int in 0..32 (pixels)"),
+    ("augment.crop", 33, "an int in 0..32 (pixels)"),
+    ("augment.flip", "yes", "must be bool"),
+    ("augment.cutout", 33, "an int in 0..32 (pixels)"),
+    ("optimizer.name", "adam", "one of sgd, adamw"),
+    ("optimizer.schedule", "linear", "one of one_cycle, cosine, constant"),
+    ("optimizer.learning_rate", "abc", "must be float"),
+    ("optimizer.learning_rate", float("nan"), "must be finite"),
+    ("optimizer.learning_rate", float("inf"), "must be finite"),
+    ("optimizer.learning_rate", -1, "a number > 0"),
+    ("optimizer.learning_rate", 0.0, "a number > 0"),
+    ("optimizer.learning_rate", True, "must be float"),
+    ("optimizer.warmup_epochs", -1.0, "a number >= 0"),
+    ("optimizer.warmup_epochs", 10.5, "at most config.epochs (10.0)"),
+    ("optimizer.momentum", 1.0, "in [0, 1)"),
+    ("optimizer.momentum", float("nan"), "must be finite"),
+    ("optimizer.weight_decay", -5e-3, "a number >= 0"),
+    ("optimizer.label_smoothing", 1.0, "in [0, 1)"),
+    ("optimizer.label_smoothing", -0.1, "in [0, 1)"),
+    ("optimizer.clip_norm", -1.0, "a number >= 0"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "allowed"), WRONG, ids=lambda part: str(part)[:30])
+def test_a_wrong_value_is_named_with_what_is_allowed(path, value, allowed):
+    with pytest.raises(ConfigError) as error:
+        Config.from_dict(changed(path, value))
+    message = str(error.value)
+    assert message.startswith(f"config.{path}")
+    assert allowed in message
+    entries = value if isinstance(value, tuple) else ()  # a wrong entry of a tuple may be named alone
+    assert any(f"got {part!r}" in message for part in (value, *entries)) or f"{value!r}; known: " in message
+    assert "\n" not in message
+    assert "<class" not in message
+
+
+def test_an_int_too_large_for_a_float_is_refused():
+    with pytest.raises(ConfigError, match=r"^config.epochs must be finite, got inf$"):
+        Config.from_dict(changed("epochs", 10**5000))
+
+
+def test_a_config_error_is_the_user_s_and_a_value_error():
+    assert issubclass(ConfigError, UserError)
+    assert issubclass(ConfigError, ValueError)
+
+
+def test_unknown_operators_list_all_that_are_known():
+    with pytest.raises(ConfigError, match=re.escape(f"'no_such'; known: {', '.join(DOWNSAMPLERS)}")):
+        Config.from_dict(changed("model.downsample", "no_such"))
+
+
+def test_every_known_operator_passes():
+    for name in DOWNSAMPLERS:
+        assert Config.from_dict(changed("model.downsample", name)).model.downsample == name
+
+
+def test_an_operator_without_a_window_takes_none():
+    nested = changed("model.downsample", "subsample")
+    nested["model"]["window"] = 3
+    with pytest.raises(ConfigError, match=r"config.model.window must be 0, as subsample has no window, got 3"):
+        Config.from_dict(nested)
+
+
+@pytest.mark.parametrize(
+    ("path", "group"),
+    [("no_such", "config"), ("model.no_such", "config.model"), ("model.stem.no_such", "config.model.stem")],
+)
+def test_an_unknown_field_lists_the_known(path, group):
+    with pytest.raises(ConfigError, match=rf"^config.{path} does not exist; {group} has \w+(, \w+)+$"):
+        Config.from_dict(changed(path, 1))
+
+
+@pytest.mark.parametrize("path", [*leaves(values()), "data", "model.stem"])
+def test_every_field_is_required(path):
+    nested = values()
+    *groups, field = path.split(".")
+    group = nested
+    for name in groups:
+        group = group[name]
+    del group[field]
+    with pytest.raises(ConfigError, match=rf"^config.{path} is missing$"):
+        Config.from_dict(nested)
+
+
+@pytest.mark.parametrize("nested", [None, 3, [("seed", 1)]])
+def test_a_config_is_a_group(nested):
+    with pytest.raises(ConfigError, match=r"^config must be a group of fields, got "):
+        Config.from_dict(nested)
+
+
+# The fingerprint
+
+OTHER = {
+    "seed": 1,
+    "epochs": 11.0,
+    "batch_size": 127,
+    "eval_batch_size": 499,
+    "checkpoint_epochs": 2,
+    "model.stem.kernel": 5,
+    "model.stem.stride": (2, 1),
+    "model.stem.downsample": "max_pool",
+    "model.stem.pool": "max_pool",
+    "model.widths": (64, 128, 255),
+    "model.blocks": (1, 1, 2),
+    "model.strides": (1, 2, 3),
+    "model.downsample": "max_pool",
+    "model.window": 2,
+    "model.placement": "before",
+    "model.padding": "SAME",
+    "model.residual": False,
+    "model.batch_norm_momentum": 0.99,
+    "model.dtype": "bfloat16",
+    "data.name": "shapes",
+    "data.dir": "elsewhere",
+    "data.train_count": 100,
+    "data.val_count": 999,
+    "data.test_count": 100,
+    "augment.crop": 3,
+    "augment.flip": False,
+    "augment.cutout": 8,
+    "optimizer.name": "adamw",
+    "optimizer.schedule": "cosine",
+    "optimizer.learning_rate": 0.2000001,
+    "optimizer.warmup_epochs": 2.0,
+    "optimizer.momentum": 0.95,
+    "optimizer.weight_decay": 0.0,
+    "optimizer.label_smoothing": 0.0,
+    "optimizer.clip_norm": 1.0,
+}
+
+
+def test_the_fingerprint_covers_what_changes_the_result_and_nothing_else():
+    assert set(OTHER) == set(leaves(values()))
+    base = Config.from_dict(values()).fingerprint
+    assert re.fullmatch("[0-9a-f]{12}", base)
+    prints = {path: Config.from_dict(changed(path, value)).fingerprint for path, value in OTHER.items()}
+    same = {path for path, value in prints.items() if value == base}
+    assert same == {"data.dir", "eval_batch_size", "checkpoint_epochs"}
+    assert len({value for path, value in prints.items() if path not in same}) == len(OTHER) - len(same)
