@@ -279,8 +279,9 @@ def _typed(value: Any, kind: Any, path: str) -> Any:
         raise ConfigError(f"{path} must be {kind}, got {value!r}")
     if typing.get_origin(kind) is tuple:
         item, *rest = typing.get_args(kind)
-        if not isinstance(value, (tuple, list)) or (rest != [...] and len(value) != 1 + len(rest)):
-            raise ConfigError(f"{path} must be a tuple, got {value!r}")
+        length = None if rest == [...] else 1 + len(rest)
+        if not isinstance(value, (tuple, list)) or length not in (None, len(value)):
+            raise ConfigError(f"{path} must be a tuple{f' of {length} entries' if length else ''}, got {value!r}")
         return tuple(_typed(entry, item, f"{path}[{i}]") for i, entry in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) <= sys.float_info.max else math.inf

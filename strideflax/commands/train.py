@@ -11,7 +11,7 @@ from strideflax.commands.console import TrainingProgress, console
 from strideflax.config_file import read_config
 from strideflax.errors import UserError
 from strideflax.training.run import Interrupted, train
-from strideflax.training.writers import TensorBoardWriter, WandbWriter, Writer
+from strideflax.training.writers import TensorBoardWriter, WandbWriter, Writer, require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,10 @@ def main(args: argparse.Namespace) -> None:
     if args.distributed:
         _join(args.distributed)
     folder = args.workdir or Path("runs") / f"{_name(args.config)}-{config.fingerprint}"
+
+    for wanted, module, extra in ((args.tensorboard, "tensorboardX", "tensorboard"), (args.wandb, "wandb", "wandb")):
+        if wanted:
+            require(module, extra)  # before anything is written
 
     def writers(folder: Path) -> list[Writer]:
         made: list[Writer] = [TensorBoardWriter(folder)] if args.tensorboard else []

@@ -1,5 +1,6 @@
 """Optional writers of metrics beside ``metrics.jsonl``, behind one small protocol."""
 
+import importlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,15 +18,19 @@ class Writer(Protocol):
         """Flush and let go."""
 
 
+def require(module: str, extra: str) -> Any:
+    """Return the optional module, or raise a UserError that names the extra which brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise UserError(f'--{extra} needs {module}: pip install "strideflax[{extra}]"') from None
+
+
 class TensorBoardWriter:
     """Writes event files that TensorBoard reads, into ``folder / "tensorboard"``; needs the extra ``tensorboard``."""
 
     def __init__(self, folder: Path):
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise UserError('--tensorboard needs tensorboardX: pip install "strideflax[tensorboard]"') from None
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        self._writer = require("tensorboardX", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """Write named scalars at ``step``."""
@@ -41,11 +46,7 @@ class WandbWriter:
     """Sends scalars to Weights & Biases under ``project``; needs the extra ``wandb``. The run's id is its fingerprint."""
 
     def __init__(self, folder: Path, project: str, config: Config):
-        try:
-            import wandb
-        except ImportError:
-            raise UserError('--wandb needs wandb: pip install "strideflax[wandb]"') from None
-        self._run: Any = wandb.init(
+        self._run = require("wandb", "wandb").init(
             project=project, id=config.fingerprint, resume="allow", dir=str(folder), config=config.to_dict()
         )
 
