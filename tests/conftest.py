@@ -1,6 +1,9 @@
-"""JAX's own checks, on for every test."""
+"""JAX's own checks, on for every test, and the CPU, on which exact values hold."""
 
+import os
 from collections.abc import Iterator
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import numpy as np
