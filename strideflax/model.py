@@ -10,7 +10,6 @@ from flax import nnx
 from jax import Array
 
 from strideflax.config import ConfigError, ModelConfig
-from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import Stride, per_axis
 from strideflax.operators.strided import StridedConv
 from strideflax.operators.table import downsampler
@@ -82,13 +81,14 @@ class Reduction(nnx.Module):
 
     def __call__(self, x: Array, *, train: bool, key: Array, index: Array | None = None) -> tuple[Array, Array | None]:
         """Return the output and the phases that an adaptive operator chose (or was given as ``index``)."""
+        layer: Any  # BatchNorm, or anything that is called like a `Downsample`
         for layer in self.layers:
-            if isinstance(layer, Downsample):
-                index = layer.select(x, train=train, key=key) if index is None else index
-                x = layer(x, train=train, key=key, index=index)
-            else:
+            if isinstance(layer, nnx.BatchNorm):
                 x = layer(x, use_running_average=not train)
                 x = nnx.relu(x) if self.relu else x
+            else:
+                index = layer.select(x, train=train, key=key) if index is None else index
+                x = layer(x, train=train, key=key, index=index)
         return x, index
 
 
