@@ -46,11 +46,12 @@ class Checkpoints:
                 if not (self.folder / stale.name.split(".")[0]).exists():
                     stale.unlink()
 
-    def restore(self, like: Any) -> tuple[Any | None, dict[str, Any], list[str]]:
-        """Return the newest sound ``(state, meta)``, and a line about each newer checkpoint that was damaged and dropped.
+    def restore(self, like: Any, *, drop_damaged: bool = False) -> tuple[Any | None, dict[str, Any], list[str]]:
+        """Return the newest sound ``(state, meta)``, and a line about each newer checkpoint that is damaged.
 
         Args:
             like: a pytree of the state's shapes, types and shardings.
+            drop_damaged: delete damaged checkpoints, so that their steps can be saved again.
 
         Returns:
             ``state`` is None if no sound checkpoint is left.
@@ -61,12 +62,15 @@ class Checkpoints:
                 args = ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore())
                 restored = self._manager.restore(step, args=args)
                 return restored.state, restored.meta, damaged
-            damaged.append(f"checkpoint {step} is damaged (its checksums differ) and was dropped")
-            if jax.process_index() == 0:
-                shutil.rmtree(self.folder / str(step))
-        if damaged:
-            self._manager.reload()
+            damaged.append(f"checkpoint {step} is damaged (its checksums differ)")
+            if drop_damaged:
+                self._drop(step)
         return None, {}, damaged
+
+    def _drop(self, step: int) -> None:
+        if jax.process_index() == 0:
+            shutil.rmtree(self.folder / str(step))
+        self._manager.reload()  # or it would take the step for saved
 
     def _manifest(self, step: int) -> Path:
         return self.folder / f"{step}.sha256.json"

@@ -60,7 +60,7 @@ class Run:
     def resume(self) -> TrainState:
         """Return the newest sound checkpoint's state, or the initial one; metrics after it are dropped."""
         state = self.trainer.initial
-        restored, meta, damaged = self.checkpoints.restore(state)
+        restored, meta, damaged = self.checkpoints.restore(state, drop_damaged=True)
         for line in damaged:
             self.progress.note(line)
         if restored is not None:

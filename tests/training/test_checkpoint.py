@@ -1,0 +1,69 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from strideflax.training.checkpoint import Checkpoints
+
+
+def state(step: int) -> dict:
+    return {"w": jnp.full((64, 64), float(step)), "step": jnp.asarray(step)}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, state(step), {"step": step})
+    return tmp_path / "checkpoints"
+
+
+def restore(folder):
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.restore(state(0))
+
+
+def flip_a_bit(folder):
+    victim = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 3] ^= 4
+    victim.write_bytes(content)
+
+
+def test_the_newest_comes_back_and_two_are_kept(saved):
+    found, meta, damaged = restore(saved)
+    np.testing.assert_array_equal(found["w"], np.full((64, 64), 3.0))
+    assert (meta, damaged) == ({"step": 3}, [])
+    assert sorted(p.name for p in saved.iterdir() if p.is_dir()) == ["2", "3"]
+    assert sorted(p.name for p in saved.glob("*.json")) == ["2.sha256.json", "3.sha256.json"]
+
+
+def test_a_flipped_bit_is_noticed(saved):
+    flip_a_bit(saved / "3")
+    found, meta, damaged = restore(saved)
+    assert meta == {"step": 2}
+    assert float(found["w"][0, 0]) == 2.0
+    assert damaged == ["checkpoint 3 is damaged (its checksums differ)"]
+    assert (saved / "3").exists(), "who only reads deletes nothing"
+
+
+def test_a_missing_file_is_noticed_and_with_nothing_sound_there_is_nothing(saved):
+    flip_a_bit(saved / "2")
+    (saved / "3.sha256.json").unlink()
+    found, meta, damaged = restore(saved)
+    assert found is None
+    assert meta == {}
+    assert len(damaged) == 2
+
+
+def test_an_empty_folder_restores_nothing(tmp_path):
+    assert restore(tmp_path / "none") == (None, {}, [])
+
+
+def test_saving_goes_on_after_a_damaged_one_was_dropped(saved):
+    flip_a_bit(saved / "3")
+    with Checkpoints(saved) as checkpoints:
+        checkpoints.restore(state(0), drop_damaged=True)
+        checkpoints.save(3, state(30), {"step": 30})
+    found, meta, _ = restore(saved)
+    assert float(found["w"][0, 0]) == 30.0
+    assert meta == {"step": 30}

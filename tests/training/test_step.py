@@ -1,0 +1,79 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
+from strideflax.training.step import (
+    Pixels,
+    data_sharding,
+    epoch_order,
+    evaluate,
+    initial_state,
+    make_eval_step,
+    make_train_step,
+    model_structure,
+    smoothed_cross_entropy,
+)
+
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+@pytest.fixture(scope="module")
+def split() -> Pixels:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (70, 16, 16, 3), np.uint8)
+    return Pixels(jnp.asarray(images), jnp.asarray(random.integers(0, 10, 70, np.int32)))
+
+
+@pytest.fixture(scope="module")
+def parts(tiny):
+    config = tiny()
+    optimizer = make_optimizer(config.optimizer, learning_rate_schedule(config.optimizer, 2, 6))
+    return config, optimizer, model_structure(config), initial_state(config, optimizer, jax.random.key(0))
+
+
+def test_smoothing_spreads_its_share_over_all_classes():
+    logits, labels = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 3.0]]), np.array([0, 1])
+    log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    targets = 0.7 * np.eye(3)[labels] + 0.3 / 3
+    expected = -(targets * log_probabilities).sum(-1)
+    found = smoothed_cross_entropy(jnp.asarray(logits, jnp.float32), jnp.asarray(labels), 0.3)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_evaluation_counts_every_image_once_whatever_the_batch(parts, split):
+    _, _, graph, state = parts
+    results = [
+        evaluate(jax.jit(make_eval_step(graph, size, MEAN, STD)), state, split, size) for size in (70, 32, 1 + 70)
+    ]
+    for loss, accuracy in results[1:]:
+        assert loss == pytest.approx(results[0][0], rel=1e-5)
+        assert accuracy == results[0][1]
+
+
+def test_a_step_counts_itself_moves_every_parameter_and_the_statistics(parts, split):
+    config, optimizer, graph, state = parts
+    step = jax.jit(make_train_step(config, graph, optimizer, MEAN, STD))
+    order = epoch_order(jax.random.key(0), 0, 70)
+    after = step(step(state, split, order, jax.random.key(0)), split, order, jax.random.key(0))
+    assert int(after.step) == 2
+    assert float(after.loss_sum) > 0
+    for before, now in zip(jax.tree.leaves(state.params), jax.tree.leaves(after.params), strict=True):
+        assert np.isfinite(np.asarray(now)).all()
+        assert not np.array_equal(before, now)
+    for before, now in zip(jax.tree.leaves(state.stats), jax.tree.leaves(after.stats), strict=True):
+        assert not np.array_equal(before, now)
+
+
+def test_the_step_depends_on_its_key_and_on_nothing_hidden(parts, split):
+    config, optimizer, graph, state = parts
+    step = jax.jit(make_train_step(config, graph, optimizer, MEAN, STD))
+    order = epoch_order(jax.random.key(0), 0, 70)
+    one, same, other = (float(step(state, split, order, jax.random.key(k)).loss_sum) for k in (0, 0, 1))
+    assert one == same
+    assert one != other, "augmentation draws from the key"
+
+
+def test_one_device_needs_no_sharding():
+    assert data_sharding(7) == (None, None)
