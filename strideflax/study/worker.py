@@ -20,7 +20,7 @@ def train_folder(folder: str) -> str:
 
     # Runs of one shape, such as the seeds of an operator, share a compiled program.
     jax.config.update("jax_compilation_cache_dir", str(Path(folder).absolute().parent / ".compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     path = Path(folder)
     config = Config.from_dict(read_json(path / "config.json"))
     try:

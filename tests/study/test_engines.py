@@ -91,7 +91,7 @@ def test_killing_the_whole_sweep_and_starting_it_again_ends_with_the_same_table(
     sweep = subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not any(len(read_metrics(run.folder)) >= 2 for run in runs):
         assert sweep.poll() is None
         assert time.monotonic() < deadline
@@ -118,16 +118,15 @@ def test_a_failing_run_is_written_down_and_the_others_go_on(tmp_path):
 
 
 def test_runs_of_one_shape_share_a_compiled_program(tmp_path):
-    runs = plan(tmp_path)[:2]
-    engines.local([runs[0].folder], lambda: None, workers=1)
-    compiled = sorted(
-        p.name for p in (tmp_path / "out" / ".compiled").iterdir() if "train" in p.name or "step" in p.name
-    )
-    assert compiled
-    engines.local([runs[1].folder], lambda: None, workers=1)
-    assert compiled == sorted(
-        p.name for p in (tmp_path / "out" / ".compiled").iterdir() if "train" in p.name or "step" in p.name
-    )
+    def compiled_steps() -> list[str]:
+        return sorted(p.name for p in (tmp_path / "out" / ".compiled").glob("jit_step-*"))
+
+    first, second, _ = (run.folder for run in plan(tmp_path))
+    engines.local([first], lambda: None, workers=1)
+    before = compiled_steps()
+    assert len({name.split("-")[1] for name in before}) == 3, "one to train, one to evaluate each of two splits"
+    engines.local([second], lambda: None, workers=1)
+    assert compiled_steps() == before
 
 
 def test_slurm_through_submitit_ends_the_same(undisturbed, tmp_path):
@@ -164,7 +163,7 @@ def test_a_ray_cluster_that_loses_a_node_half_way_ends_with_the_same_table(undis
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert outcomes(runs) == undisturbed

@@ -38,7 +38,7 @@ def start(devices: int, *words: object) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> str:
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output
     return output
 
@@ -75,6 +75,6 @@ def test_two_processes_give_the_losses_of_one(one_device, tmp_path):
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):
     process = start(4, "--config.batch_size=30", "--workdir", tmp_path / "run")
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 2
     assert "batch_size must be divisible by the number of devices (4), got 30" in output
