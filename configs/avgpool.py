@@ -1,4 +1,12 @@
-"""Average pooling instead of strides in the blocks: 2 x 2 after the first convolution, and on the shortcut."""
+"""Average pooling after the first convolution of a block and on its shortcut, instead of strides.
+
+Shows what the simplest low-pass, a 2 x 2 mean, is worth, at 1.56 times the MACs.
+
+- ``python train.py --config configs/avgpool.py``: not yet measured on CIFAR-10.
+- ``python train.py --config configs/avgpool.py:quick``: 70.2 % in 12 s of training and 5 s of compilation (n = 1).
+
+Two cores of an Intel Xeon, jax 0.12.0.1, 2026-11-22.
+"""
 
 from configs.baseline import baseline
 

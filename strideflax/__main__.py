@@ -41,6 +41,8 @@ def run_command(command: ModuleType, argv: Sequence[str], *, prog: str, descript
     overrides = [word for word in argv if word.startswith("--config.")]
     args = parser.parse_args([word for word in argv if not word.startswith("--config.")])
     args.overrides = overrides
+    if overrides and not hasattr(args, "config"):
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     answer_mistakes(lambda: command.main(args))
 
 

@@ -224,7 +224,7 @@ class Config:
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "an int in 0..2^32 - 1")
-        _require(self.epochs > 0, "epochs", self.epochs, "a number > 0")
+        _require(0 < self.epochs <= 10_000, "epochs", self.epochs, "a number in (0, 10000]")
         for field in ("batch_size", "eval_batch_size", "checkpoint_epochs"):
             _require(getattr(self, field) >= 1, field, getattr(self, field), "an int >= 1")
         _require(

@@ -85,7 +85,7 @@ def _parsed(text: str, current: Any) -> Any:
         return {"true": True, "false": False}.get(text.lower(), text)
     try:
         return float(text) if isinstance(current, float) else ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except Exception:  # whatever is no literal; the check of types says what was expected
         return text
 
 
@@ -97,8 +97,10 @@ def _call(spec: str, function: str) -> Any:
     try:
         result = getattr(module, function)(arg or None)
         return list(result) if inspect.isgenerator(result) else result
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{spec}: {_one_line(error)}") from None
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{spec}: {type(error).__name__}: {_one_line(error)}") from None
 
 
 def _load(path: Path) -> Any:
@@ -115,7 +117,7 @@ def _load(path: Path) -> Any:
     sys.path.insert(0, root)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"config file {path} can't be loaded: {type(error).__name__}: {_one_line(error)}") from None
     finally:
         sys.path.remove(root)

@@ -84,6 +84,8 @@ def test_a_mistake_is_told_in_one_line(spec, words, message):
         ("x = ", "can't be loaded: SyntaxError"),
         ("import no_such_module_at_all", "can't be loaded: ModuleNotFoundError"),
         ("x = 1", "defines no get_config"),
+        ("def get_config(arg=None): return typo", "NameError: name 'typo' is not defined"),
+        ("raise SystemExit(3)", "can't be loaded: SystemExit: 3"),
     ],
 )
 def test_a_broken_file_is_told_in_one_line(tmp_path, text, message):

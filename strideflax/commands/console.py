@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from strideflax.errors import UserError
@@ -56,7 +57,7 @@ class TrainingProgress:
         console.print(f"         {plan['params']:,} parameters, {plan['macs'] / 1e6:,.1f} M MACs an image")
         console.print(
             f"[bold]data[/]     {data['name']} (fingerprint {data['fingerprint']}): {data['train_count']:,} train, "
-            f"{data['val_count']:,} validation, {data['test_count']:,} test images, from {data['source']}"
+            f"{data['val_count']:,} validation, {data['test_count']:,} test images, from {escape(data['source'])}"
         )
         console.print(f"[bold]device[/]   {plan['device']}")
         console.print(

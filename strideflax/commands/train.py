@@ -80,6 +80,8 @@ def _print_result(result: dict[str, Any], folder: Path) -> None:
             f"{result['dataset']['test_count']:,} images of {result['dataset']['name']}; {result['train_seconds']:,.0f} s of "
             f"training at {result['images_per_second']:,.0f} images/s, {result['compile_seconds']:.1f} s of compilation"
         )
+    elif "error" in result:
+        console.print(f"{result['status']}: {result['error']}", style="red", markup=False)
     else:
         console.print(f"[bold red]{result['status']}[/]: the loss is no longer finite; try a smaller learning rate")
     console.print(f"result in {folder / 'result.json'}", markup=False)

@@ -166,7 +166,7 @@ def _strided_jvp(
     if not isinstance(dx, SymbolicZero):
         tangent += (_by_tap if dense else _by_phase)(dx, kernel, stride, pads, dilation, groups)
     if not isinstance(dkernel, SymbolicZero):
-        tangent += (_by_tap if dense else _lax_conv)(x, dkernel, stride, pads, dilation, groups)
+        tangent += (_by_tap if dense else _by_phase)(x, dkernel, stride, pads, dilation, groups)
     return out, tangent
 
 

@@ -128,10 +128,10 @@ def _generalized_mean(
 def _power_sum(pixels: Array, p: float | Array, weights: np.ndarray) -> Array:
     """Return ``(sum_t weights[t] pixels[t]^p)^(1/p)`` over the taps axis (-2) of ``pixels >= 0``; 0 for a sum of 0."""
     largest = lax.stop_gradient(pixels.max(axis=-2, keepdims=True))  # the value does not depend on the scale
-    scale = jnp.where(largest > 0, largest, 1)
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     total = (weights.astype(pixels.dtype) * (pixels / scale) ** p).sum(axis=-2)
-    root = jnp.where(total > 0, total, 1) ** (1 / p)  # the inner choice keeps an infinite slope out of the gradient
-    return jnp.where(total > 0, root, 0) * jnp.squeeze(scale, axis=-2)
+    root = jnp.where(total == 0, 1, total) ** (1 / p)  # the inner choice keeps an infinite slope out of the gradient
+    return jnp.where(total == 0, 0, root) * jnp.squeeze(scale, axis=-2)
 
 
 class L2Pool(Downsample):

@@ -107,13 +107,14 @@ def _haar_strides(stride: int | Sequence[int], axes: int) -> tuple[int, ...]:
 @partial(jax.jit, static_argnums=(1, 2, 3), static_argnames="low")
 def _haar(x: Array, stride: tuple[int, ...], step: tuple[int, ...], padding: str, *, low: bool) -> Array:
     signs = reduce(np.kron, [np.array([[1, 1], [1, -1]]) if s == 2 else np.ones((1, 1), int) for s in stride])
-    pixels = phases(x, stride, step, padding)
-    scale = np.asarray(len(pixels) ** -0.5, x.dtype)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    pixels = phases(x.astype(wide), stride, step, padding)
+    scale = np.asarray(len(pixels) ** -0.5, wide)
     bands = [
         scale * reduce(jnp.add, [pixel if sign > 0 else -pixel for sign, pixel in zip(row, pixels, strict=True)])
         for row in (signs[:1] if low else signs)
     ]
-    return jnp.concatenate(bands, axis=-1)
+    return jnp.concatenate(bands, axis=-1).astype(jnp.result_type(x.dtype, float))
 
 
 def phases(x: Array, block: Sequence[int], step: Sequence[int], padding: str) -> list[Array]:

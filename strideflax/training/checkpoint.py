@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from strideflax.training.run_folder import read_json, write_json
+from strideflax.training.run_folder import RunFolderError, read_json, write_json
 
 KEPT = 2  # the newest and one to fall back on
 
@@ -62,7 +62,7 @@ class Checkpoints:
                 args = ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore())
                 restored = self._manager.restore(step, args=args)
                 return restored.state, restored.meta, damaged
-            damaged.append(f"checkpoint {step} is damaged (its checksums differ)")
+            damaged.append(f"checkpoint {step} is damaged (its checksums differ or are missing)")
             if drop_damaged:
                 self._drop(step)
         return None, {}, damaged
@@ -76,7 +76,10 @@ class Checkpoints:
         return self.folder / f"{step}.sha256.json"
 
     def _is_sound(self, step: int) -> bool:
-        return self._manifest(step).exists() and read_json(self._manifest(step)) == self._checksums(step)
+        try:
+            return read_json(self._manifest(step)) == self._checksums(step)
+        except RunFolderError:
+            return False
 
     def _checksums(self, step: int) -> dict[str, Any]:
         """Return the sha256 of each file of a step, by its path in the step."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import filelock
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from strideflax.config import Config
 from strideflax.training.checkpoint import Checkpoints
@@ -65,6 +67,7 @@ class Run:
             self.progress.note(line)
         if restored is not None:
             state = restored
+            self._check_images(meta["dataset_fingerprint"])
             self.clock.__dict__.update(meta["clock"])
             self.progress.note(f"resumed at step {int(state.step)} of {self.trainer.total_steps}: {self.folder}")
         if self.writes:
@@ -73,7 +76,15 @@ class Run:
 
     def save(self, state: TrainState) -> None:
         """Save a checkpoint."""
-        self.checkpoints.save(int(state.step), state, {"clock": vars(self.clock)})
+        fingerprint = self.trainer.dataset.fingerprint
+        self.checkpoints.save(int(state.step), state, {"clock": vars(self.clock), "dataset_fingerprint": fingerprint})
+
+    def _check_images(self, before: str) -> None:
+        if (now := self.trainer.dataset.fingerprint) != before:
+            raise RunFolderError(
+                f"{self.folder} was begun on images with fingerprint {before}, those found now have {now}; give it the same "
+                "images, or another --workdir"
+            )
 
     def epochs(self, state: TrainState) -> tuple[TrainState, str]:
         """Train to the end; return the final state and "finished", or "diverged" at the first loss that is not finite."""
@@ -89,13 +100,14 @@ class Run:
             for done in range(first + 1, last + 1):
                 state = step(state, train, order, trainer.key)
                 self.progress.step(done, total)
-                if stop := self.should_stop():
+                if jax.process_count() == 1 and (stop := self.should_stop()):
                     break
             seconds = _since(start, state)
             self.clock.train_seconds += seconds
             if done == last:
+                stop = stop or (jax.process_count() > 1 and self._asked_to_stop())
                 record = self._record(state, epoch, last - first, seconds) | trainer.evaluate_as("val", state, val)
-                if not math.isfinite(record["train_loss"]):
+                if not all(math.isfinite(record[loss] or 0.0) for loss in ("train_loss", "val_loss")):
                     return state, "diverged"
                 state = state._replace(loss_sum=state.loss_sum * 0, correct_sum=state.correct_sum * 0)
                 self._log(record)
@@ -105,6 +117,10 @@ class Run:
             if stop and done < total:
                 raise Interrupted(f"stopped at step {done} of {total}; the same command goes on from there")
         return state, "finished"
+
+    def _asked_to_stop(self) -> bool:
+        """Return whether any host was asked to stop: all must leave at the same step, so they agree after each epoch."""
+        return bool(multihost_utils.process_allgather(np.array(self.should_stop())).any())
 
     def _compile(self, state: TrainState, train: Any) -> Callable[..., TrainState]:
         start = time.perf_counter()
@@ -200,6 +216,8 @@ def _finish(run: Run) -> dict[str, Any]:
     trainer, config = run.trainer, run.trainer.config
     sound = status == "finished"
     test = trainer.evaluate_as("test", state, trainer.pixels(trainer.dataset.test) if sound else None)
+    if sound and not math.isfinite(test["test_loss"] or 0.0):
+        sound, status, test = False, "diverged", trainer.evaluate_as("test", state, None)
     records = read_metrics(run.folder)
     last = records[-1] if records else {}
     plan = trainer.plan

@@ -104,12 +104,17 @@ def claim_folder(folder: Path, config: Config) -> None:
         RunFolderError: the folder holds something else.
     """
     path = folder / "config.json"
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file; a run needs a folder: choose another --workdir")
     if not path.exists():
         if folder.exists() and any(p for p in folder.iterdir() if not p.name.startswith(".")):
             raise RunFolderError(
                 f"{folder} is not empty and not a run folder (it has no config.json); choose another --workdir"
             )
-        write_json(path, config.to_dict())
+        try:
+            write_json(path, config.to_dict())
+        except OSError as error:
+            raise RunFolderError(f"{folder} can't be written: {error.strerror}") from None
         return
     there = Config.from_dict(read_json(path)).fingerprint
     if there != config.fingerprint:

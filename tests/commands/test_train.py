@@ -114,6 +114,8 @@ def test_the_same_command_on_a_finished_run_says_so(uninterrupted, capsys, monke
         (["--config.batch_size=100000"], "batch_size must be at most the 640 training images"),
         (["--config.model.strides=(1, 64)"], "empties the map"),
         (["--config.data.name=cifar10", "--config.data.dir=/nowhere/at/all"], "/nowhere/at/all"),
+        (["--config.seed={[]:1}"], "config.seed must be int, got '{[]:1}'"),
+        (["--config.epochs=1e308"], "config.epochs must be a number in (0, 10000]"),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
         (["--distributed", "here"], "--distributed must be auto or HOST:PORT,COUNT,INDEX"),
     ],
@@ -127,6 +129,23 @@ def test_a_mistake_is_one_line_exit_code_2_and_no_folder(words, message, tmp_pat
     assert message in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_in_the_place_of_the_run_folder_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SystemExit) as exit_info:
+        main(["train", *TINY, "--workdir", str(tmp_path / "file")])
+    assert exit_info.value.code == 2
+    assert "is a file; a run needs a folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_command_without_a_config_refuses_overrides(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["data", "--name", "shapes", "--config.seed=1"])
+    assert exit_info.value.code == 2
+    assert "unrecognized arguments: --config.seed=1" in capsys.readouterr().err
 
 
 def test_a_missing_config_is_told_by_the_script_itself(tmp_path):

@@ -327,3 +327,21 @@ def test_borders_wider_than_the_map_are_refused(padding, limit):
     message = rf"padding {padding} needs a border of 3 .*size 2 can fill at most {limit}; use SAME or SYMMETRIC"
     with pytest.raises(ValueError, match=message):
         conv(np.zeros((1, 2, 1)), np.zeros((7, 1, 1)), padding=padding)
+
+
+MIXED = """
+import jax, jax.numpy as jnp
+from strideflax import conv
+x, kernel = jnp.ones((1, 6, 9, 1)), jnp.ones((2, 4, 1, 1))
+f = lambda x, kernel: conv(x, kernel, stride=2, padding=((1, 1), (0, 0)))
+print(float(jax.grad(lambda x: jax.jvp(lambda k: f(x, k), (kernel,), (kernel,))[1].sum())(x).sum()))
+print(float(jax.grad(lambda x: f(x, kernel).sum())(x).sum()))
+"""
+
+
+def test_a_derivative_of_a_derivative_does_not_abort_either():
+    """The kernel's tangent is a function of the input too; its gradient must not fall back on XLA's."""
+    done = subprocess.run([sys.executable, "-c", MIXED], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    mixed, plain = done.stdout.split()
+    assert mixed == plain

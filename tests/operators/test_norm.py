@@ -176,3 +176,10 @@ def test_a_map_too_small_is_told_what_to_use():
         L2Pool(1, padding="REFLECT")(jnp.ones((1, 1, 1, 1)))
     with pytest.raises(ValueError, match=r"empty output: a window of extent 3 .* smaller window"):
         generalized_mean_pool(jnp.ones((1, 2, 2, 1)), 3, 3.0)
+
+
+def test_what_is_not_finite_stays_visible():
+    x = jnp.array([jnp.nan, 1.0, jnp.inf, 1.0]).reshape(1, 4, 1)
+    found = lp_pool(x, 2)[0, :, 0]
+    assert jnp.isnan(found[0])
+    assert found[1] == jnp.inf

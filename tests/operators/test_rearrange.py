@@ -139,3 +139,8 @@ def test_wrong_arguments_are_refused():
         HaarAll(3, stride=(2, 3))
     with pytest.raises(ValueError, match="SpaceToDepth makes 12 of 3 channels, got out_features=3"):
         SpaceToDepth(3, 3)
+
+
+def test_haar_of_integers_is_not_truncated():
+    x = jnp.arange(16, dtype=jnp.int32).reshape(1, 4, 4, 1)
+    np.testing.assert_allclose(haar_low(x), haar_low(x.astype(jnp.float32)))

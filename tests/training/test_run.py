@@ -112,6 +112,17 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(finished, ti
     assert_same_weights(finished, tmp_path / "run")
 
 
+def test_a_run_does_not_go_on_with_other_images(tiny, tmp_path, monkeypatch):
+    stop = iter([False] * 5 + [True])
+    with pytest.raises(Interrupted):
+        train(tiny(), tmp_path / "run", should_stop=lambda: next(stop))
+    from strideflax.data import dataset
+
+    monkeypatch.setattr(dataset, "SHAPES_SEEDS", (7, 8))
+    with pytest.raises(RunFolderError, match="was begun on images with fingerprint"):
+        train(tiny(), tmp_path / "run")
+
+
 def test_a_finished_run_is_left_alone(finished, tiny):
     before = (finished / "result.json").read_bytes()
     progress = Notes()
