@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from strideflax.batch_norm import BatchNorm
 from strideflax.config import ConfigError, ModelConfig
 from strideflax.operators.geometry import Stride, per_axis
 from strideflax.operators.strided import StridedConv
@@ -79,11 +80,13 @@ class Reduction(nnx.Module):
         self.layers = nnx.List([down, conv, norm] if first else [conv, norm, down])
         self.out_features = out_features if first else down.out_features
 
-    def __call__(self, x: Array, *, train: bool, key: Array, index: Array | None = None) -> tuple[Array, Array | None]:
+    def __call__(
+        self, x: Array, *, train: bool, key: Array | None, index: Array | None = None
+    ) -> tuple[Array, Array | None]:
         """Return the output and the phases that an adaptive operator chose (or was given as ``index``)."""
         layer: Any  # BatchNorm, or anything that is called like a `Downsample`
         for layer in self.layers:
-            if isinstance(layer, nnx.BatchNorm):
+            if isinstance(layer, BatchNorm):
                 x = layer(x, use_running_average=not train)
                 x = nnx.relu(x) if self.relu else x
             else:
@@ -139,7 +142,7 @@ class Block(nnx.Module):
         )
         self.residual = config.residual
 
-    def __call__(self, x: Array, *, train: bool, key: Array) -> Array:
+    def __call__(self, x: Array, *, train: bool, key: Array | None) -> Array:
         """Map ``[batch, height, width, in_features]`` to ``[batch, height / s, width / s, out_features]``."""
         y, index = self.reduction(x, train=train, key=key)
         y = self.norm(self.conv(y), use_running_average=not train)
@@ -196,24 +199,27 @@ class MiniResNet(nnx.Module):
         """Return logits ``[batch, classes]``, float32, of images ``[batch, height, width, in_features]``.
 
         ``train=True`` normalises by the batch and updates the running statistics; ``key`` is for stochastic operators.
+
+        Raises:
+            ValueError: training a stochastic operator without a key.
         """
         x = self.features(x, train=train, key=key)
         return self.head(x.mean((1, 2), dtype=jnp.float32))
 
     def features(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
         """Return the last feature map ``[batch, height / 8, width / 8, channels]`` (for three halvings)."""
-        key = jax.random.key(0) if key is None else key
-        x, _ = self.stem(x.astype(self.dtype), train=train, key=jax.random.fold_in(key, 0))
+        keys = [None if key is None else jax.random.fold_in(key, i) for i in range(2 + len(self.blocks))]
+        x, _ = self.stem(x.astype(self.dtype), train=train, key=keys[0])
         if self.stem_pool is not None:
-            x = self.stem_pool(x, train=train, key=jax.random.fold_in(key, 1))
-        for i, block in enumerate(self.blocks, start=2):
-            x = block(x, train=train, key=jax.random.fold_in(key, i))
+            x = self.stem_pool(x, train=train, key=keys[1])
+        for block, block_key in zip(self.blocks, keys[2:], strict=True):
+            x = block(x, train=train, key=block_key)
         return x
 
 
-def batch_norm(config: ModelConfig, features: int) -> nnx.BatchNorm:
+def batch_norm(config: ModelConfig, features: int) -> BatchNorm:
     """Return BatchNorm that computes statistics in float32 and answers in the model's type."""
-    return nnx.BatchNorm(features, momentum=config.batch_norm_momentum, dtype=jnp.dtype(config.dtype), rngs=nnx.Rngs(0))
+    return BatchNorm(features, momentum=config.batch_norm_momentum, dtype=jnp.dtype(config.dtype), rngs=nnx.Rngs(0))
 
 
 def abstract_model(config: ModelConfig, classes: int = 10) -> MiniResNet:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array, lax
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.conv import pad_border, spatial_axes
+from strideflax.operators.border import pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Stage, explicit_pads, padded_output_size, per_axis
 from strideflax.operators.pool import max_pool
 

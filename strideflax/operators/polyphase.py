@@ -14,7 +14,7 @@ from flax import nnx
 from jax import Array, lax
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.conv import spatial_axes
+from strideflax.operators.border import spatial_axes
 from strideflax.operators.geometry import Stage, per_axis
 from strideflax.operators.rearrange import block_pads, phases
 from strideflax.operators.strided import StridedConv
@@ -50,15 +50,16 @@ def polyphase_sample(x: Array, index: Array, stride: int | Sequence[int] = 2) ->
     Args:
         x: ``[batch, *spatial, channels]``, one to three spatial axes. Where ``stride`` does not divide a size, the map
             wraps around, so that every phase has ``ceil(n / stride)`` pixels.
-        index: integers ``[batch]``, the phase to keep, or weights ``[batch, prod(stride)]``, floating point, of a
-            weighted sum of all phases.
+        index: integers ``[batch]``, the phase to keep, in ``0 ... prod(stride) - 1``, or weights
+            ``[batch, prod(stride)]``, floating point, of a weighted sum of all phases.
         stride: an int or one per axis.
 
     Returns:
         ``[batch, *ceil(spatial / stride), channels]``.
 
     Raises:
-        ValueError: a stride, a rank or an index that does not fit.
+        ValueError: a stride, a rank or an index that does not fit. (Within `jax.jit` values can't be looked at: there
+            the nearest phase is taken for an index out of range.)
     """
     components, index = _components(x, stride), jnp.asarray(index)
     batch, count = len(components[0]), len(components)
@@ -72,6 +73,8 @@ def polyphase_sample(x: Array, index: Array, stride: int | Sequence[int] = 2) ->
         weights = index.astype(components[0].dtype)
         parts = [c * weights[:, p].reshape(per_sample) for p, c in enumerate(components)]
         return sum(parts[1:], start=parts[0])
+    if not isinstance(index, jax.core.Tracer) and ((index < 0) | (index >= count)).any():
+        raise ValueError(f"index must be phases in 0..{count - 1}, got {index.tolist()}")
     return lax.select_n(jnp.broadcast_to(index.astype(jnp.int32).reshape(per_sample), components[0].shape), *components)
 
 

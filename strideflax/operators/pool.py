@@ -1,11 +1,7 @@
-"""Pools over sliding windows, channels last, as elementwise operations on shifted slices of the input.
-
-A window is folded one axis at a time, so a k x k pool costs 2k slices. On CPU this is several times faster, gradient
-included, than `lax.reduce_window`, whose max gradient is a slow select-and-scatter.
-"""
+"""Pools over sliding windows, channels last, as elementwise operations on slices of the input (see `windows`)."""
 
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +9,12 @@ import numpy as np
 from jax import Array, lax
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.conv import pad_border, spatial_axes
+from strideflax.operators.border import pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, padded_output_size, per_axis, real_taps
+from strideflax.operators.implementation import resolve_implementation
+from strideflax.operators.windows import Windows, fold, largest, pick, total
+
+IMPLEMENTATIONS = ("auto", "slices", "lax")
 
 
 def max_pool(
@@ -24,10 +24,11 @@ def max_pool(
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
+    implementation: str | None = None,
 ) -> Array:
     """Take the maximum over each window; zero-padding rules pad with minus infinity.
 
-    Where values tie, each pairwise maximum passes half the gradient to both sides (`jnp.maximum`); the sum is kept.
+    Where values tie, the first in row-major order gets the gradient, as in PyTorch. NaN counts as the largest.
 
     Args:
         x: ``[batch, *spatial, channels]``, one to three spatial axes.
@@ -35,6 +36,7 @@ def max_pool(
         stride: step between windows; the window's size if None.
         padding: as in `strideflax.conv`.
         dilation: distance between taps.
+        implementation: ``"slices"`` (``"auto"``) or ``"lax"``, XLA's own, slow on CPUs; the values are the same.
 
     Returns:
         ``[batch, *output_size, channels]``.
@@ -44,7 +46,7 @@ def max_pool(
             window would hold nothing but padding.
     """
     x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    return _max_pool(x, *geometry)
+    return _max_pool(x, *geometry, resolve_implementation(implementation, IMPLEMENTATIONS))
 
 
 def avg_pool(
@@ -55,6 +57,7 @@ def avg_pool(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     count_include_pad: bool = False,
+    implementation: str | None = None,
 ) -> Array:
     """Take the mean over each window, of the real pixels alone unless ``count_include_pad``.
 
@@ -65,6 +68,7 @@ def avg_pool(
         padding: as in `strideflax.conv`; mirrored and wrapped pixels count as real ones.
         dilation: distance between taps.
         count_include_pad: divide by the window's size even where it covers zero padding (Flax's and PyTorch's default).
+        implementation: as in `max_pool`.
 
     Returns:
         ``[batch, *output_size, channels]``.
@@ -73,7 +77,8 @@ def avg_pool(
         ValueError: as `max_pool`.
     """
     x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    return _avg_pool(x, *geometry, bool(count_include_pad))
+    how = resolve_implementation(implementation, IMPLEMENTATIONS)
+    return _avg_pool(x, *geometry, bool(count_include_pad), how)
 
 
 def resolve_window(
@@ -100,21 +105,6 @@ def resolve_window(
     return x, windows, strides, pads, border, dilations
 
 
-def fold(
-    x: Array,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-    combine: Callable[[Array, Array], Array],
-) -> Array:
-    """Combine the pixels of every window with an associative ``combine``, axis by axis; ``x`` is already padded."""
-    for axis, (k, s, d) in enumerate(zip(window, stride, dilation, strict=True), start=1):
-        outputs = (x.shape[axis] - (k - 1) * d - 1) // s + 1
-        slices = [lax.slice_in_dim(x, t * d, t * d + (outputs - 1) * s + 1, s, axis) for t in range(k)]
-        x = reduce(combine, slices)
-    return x
-
-
 def taps(
     x: Array,
     window: tuple[int, ...],
@@ -125,7 +115,7 @@ def taps(
 ) -> tuple[Array, np.ndarray]:
     """Return the pixels of every window, and which of them are real.
 
-    For operators that weigh a window's pixels against each other; sums and maxima are cheaper by `fold`. The pixels
+    For operators that weigh a window's pixels against each other; sums and maxima are cheaper by `windows.fold`. The pixels
     are at least float32, so that sums, powers and exponentials over them are safe for bfloat16 input.
 
     Args:
@@ -150,15 +140,37 @@ def taps(
     return jnp.stack(pixels, axis=-2), real[..., None]
 
 
-@partial(jax.jit, static_argnums=range(1, 6))
-def _max_pool(
-    x: Array, window: tuple[int, ...], stride: tuple[int, ...], pads: Pads, border: str, dilation: tuple[int, ...]
-) -> Array:
-    lowest = -np.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    return fold(pad_border(x, pads, border, lowest), window, stride, dilation, jnp.maximum)
-
-
 @partial(jax.jit, static_argnums=range(1, 7))
+def _max_pool(
+    x: Array,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: Pads,
+    border: str,
+    dilation: tuple[int, ...],
+    implementation: str,
+) -> Array:
+    is_float = jnp.issubdtype(x.dtype, jnp.floating)
+    lowest = -np.inf if is_float else jnp.iinfo(x.dtype).min
+    x = pad_border(x, pads, border, lowest)
+    windows = Windows(x.shape[1:-1], window, stride, dilation)
+    if implementation == "lax":
+        return _reduce(x, windows, lowest, lax.max)
+    return _maximum(x, windows) if is_float else fold(x, windows, jnp.maximum)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _maximum(x: Array, windows: Windows) -> Array:
+    return fold(x, windows, jnp.maximum)
+
+
+@_maximum.defjvp
+def _maximum_jvp(windows: Windows, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    best, place = largest(*primals, windows)
+    return best, pick(*tangents, place, windows=windows)
+
+
+@partial(jax.jit, static_argnums=range(1, 8))
 def _avg_pool(
     x: Array,
     window: tuple[int, ...],
@@ -167,14 +179,24 @@ def _avg_pool(
     border: str,
     dilation: tuple[int, ...],
     count_include_pad: bool,
+    implementation: str,
 ) -> Array:
     wide = jnp.promote_types(x.dtype, jnp.float32)  # a sum in bfloat16 would round at every tap
-    total = fold(pad_border(x.astype(wide), pads, border), window, stride, dilation, jnp.add)
+    padded = pad_border(x.astype(wide), pads, border)
+    windows = Windows(padded.shape[1:-1], window, stride, dilation)
+    sums = _reduce(padded, windows, 0, lax.add) if implementation == "lax" else total(padded, windows=windows)
     if border != "zeros" or count_include_pad:
         count = np.asarray(np.prod(window), wide)
     else:
         count = real_taps(x.shape[1:-1], window, stride, pads, dilation)[None, ..., None].astype(wide)
-    return (total / count).astype(jnp.result_type(x.dtype, float))
+    return (sums / count).astype(jnp.result_type(x.dtype, float))
+
+
+def _reduce(x: Array, windows: Windows, start: float, combine: Callable) -> Array:
+    """The plain formulation: XLA's `reduce_window`."""
+    size, strides, dilation = ((1, *axes, 1) for axes in windows[1:])
+    no_pads = ((0, 0),) * x.ndim
+    return lax.reduce_window(x, np.asarray(start, x.dtype), combine, size, strides, no_pads, window_dilation=dilation)
 
 
 class MaxPool(Downsample):

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array, lax
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.conv import pad_border, spatial_axes
+from strideflax.operators.border import pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, PADDINGS, Pads, Stage, check_border, per_axis
 
 

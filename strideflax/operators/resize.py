@@ -10,7 +10,7 @@ from jax import Array
 
 from strideflax.operators.base import Downsample
 from strideflax.operators.blur import separable_filter
-from strideflax.operators.conv import pad_border, spatial_axes
+from strideflax.operators.border import pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Pads, Stage, check_border, per_axis
 
 

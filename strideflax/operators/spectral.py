@@ -4,6 +4,7 @@ Transform, crop and inverse are all linear and act on each axis alone, so togeth
 axis: no complex numbers, no FFT kernels, the same code on every device and its transpose as the gradient.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,7 +15,7 @@ from flax import nnx
 from jax import Array, lax
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.conv import spatial_axes
+from strideflax.operators.border import spatial_axes
 from strideflax.operators.geometry import Stage, per_axis
 
 RAMP = 4.0  # width in frequencies of DiffStride's soft edge, R in Riad et al.
@@ -89,9 +90,9 @@ def _filtered(x: Array, stride: tuple[int, ...], step: tuple[int, ...], masks: S
         n = x.shape[axis + 1]
         matrix = low_pass_matrix(n, s, t, np.ones(n // 2 + 1) if masks is None else masks[axis].astype(dtype))
         shape = y.shape
-        y = y.reshape(-1, n, int(np.prod(shape[axis + 2 :])))
+        y = y.reshape(math.prod(shape[: axis + 1]), n, math.prod(shape[axis + 2 :]))
         y = jnp.einsum("on,lnt->lot", matrix.astype(dtype), y, precision=lax.Precision.HIGHEST)
-        y = y.reshape(*shape[: axis + 1], -1, *shape[axis + 2 :])
+        y = y.reshape(*shape[: axis + 1], len(matrix), *shape[axis + 2 :])
     return y.astype(x.dtype)
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import jax
 
+from strideflax.operators import onednn
+from strideflax.operators.implementation import resolve_implementation
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "strideflax")
 
 
@@ -31,11 +34,17 @@ def _processor() -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of the packages that a result depends on; None for one that is not installed."""
+    """Return the versions of Python and of the packages that a result depends on; None for one that is not installed.
+
+    ``onednn`` is None where XLA computes the convolutions itself.
+    """
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None  # strideflax itself, run from a checkout without being installed
+    devices = jax.devices()
+    is_native = len(devices) == 1 and devices[0].platform == "cpu" and resolve_implementation(None, ()) == "auto"
+    found["onednn"] = onednn.version() if is_native else None
     return found

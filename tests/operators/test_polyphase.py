@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 
 from configs.baseline import baseline
 from strideflax import adaptive_polyphase, polyphase_index, polyphase_sample
+from strideflax.batch_norm import BatchNorm
 from strideflax.config import Config
 from strideflax.model import MiniResNet
 from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase, Polyphase
@@ -172,7 +173,7 @@ def test_wrong_arguments_are_refused():
 def test_in_a_block_the_shortcut_follows(name, placement):
     block = nnx.eval_shape(lambda: network(name, placement=placement)).blocks[1]
     reduction, shortcut = block.reduction, block.shortcut
-    assert [type(layer) for layer in shortcut.layers] == [Polyphase, StridedConv, nnx.BatchNorm]
+    assert [type(layer) for layer in shortcut.layers] == [Polyphase, StridedConv, BatchNorm]
     assert any(isinstance(layer, AdaptivePolyphase | LearnedPolyphase) for layer in reduction.layers)
 
 
@@ -191,3 +192,9 @@ def test_a_network_sees_the_same_class_in_every_circular_shift_but_not_with_zero
     assert np.ptp(y.argmax(2), axis=1).max() == 0
     np.testing.assert_allclose(y, np.broadcast_to(y[:, :1], y.shape), atol=1e-5)
     assert np.ptp(logits(padding="SYMMETRIC").argmax(2), axis=1).max() > 0
+
+
+@pytest.mark.parametrize("index", [[0, 4], [-1, 0]])
+def test_a_phase_that_does_not_exist_is_refused(index):
+    with pytest.raises(ValueError, match=re.escape(f"index must be phases in 0..3, got {index}")):
+        polyphase_sample(np.ones((2, 4, 4, 1), np.float32), np.array(index))

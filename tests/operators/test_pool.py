@@ -109,13 +109,49 @@ def max_gradient(x, window, **options):
     return jax.grad(lambda x: max_pool(x, window, **options).sum())(x)
 
 
-def test_a_tie_splits_the_gradient_in_halves_and_keeps_its_sum():
-    np.testing.assert_array_equal(max_gradient(row(1, 1, 0, 2), 2)[0, :, 0], [0.5, 0.5, 0, 1])
-    np.testing.assert_array_equal(max_gradient(row(1, 1, 1), 3)[0, :, 0], [0.25, 0.25, 0.5])  # max(max(a, b), c)
-    gradient = max_gradient(jnp.array([[3.0, 3], [3, 0]]).reshape(1, 2, 2, 1), 2)[0, ..., 0]
-    np.testing.assert_array_equal(gradient, [[0.25, 0.5], [0.25, 0]])  # rows first, then columns
-    np.testing.assert_array_equal(max_gradient(jnp.zeros((1, 2, 2, 1)), 2)[0, ..., 0], [[0.25, 0.25], [0.25, 0.25]])
-    assert max_gradient(jnp.zeros((1, 6, 7, 2)), 3, stride=2, padding="SYMMETRIC").sum() == 3 * 4 * 2
+@pytest.mark.parametrize("implementation", ["auto", "lax"])
+def test_a_tie_goes_to_the_first_in_row_major_order(implementation):
+    how = {"implementation": implementation}
+    np.testing.assert_array_equal(max_gradient(row(1, 1, 0, 2), 2, **how)[0, :, 0], [1, 0, 0, 1])
+    np.testing.assert_array_equal(max_gradient(row(1, 1, 1), 3, **how)[0, :, 0], [1, 0, 0])
+    gradient = max_gradient(jnp.array([[3.0, 3], [3, 0]]).reshape(1, 2, 2, 1), 2, **how)[0, ..., 0]
+    np.testing.assert_array_equal(gradient, [[1, 0], [0, 0]])
+    gradient = max_gradient(jnp.zeros((1, 3, 3, 1)), 2, stride=1, **how)[0, ..., 0]
+    np.testing.assert_array_equal(gradient, [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
+    assert max_gradient(jnp.zeros((1, 6, 7, 2)), 3, stride=2, padding="SYMMETRIC", **how).sum() == 3 * 4 * 2
+
+
+def test_nan_is_the_largest_and_takes_the_gradient():
+    x = row(1, np.nan, 5, 2)
+    np.testing.assert_array_equal(max_pool(x, 2, stride=1)[0, :, 0], [np.nan, np.nan, 5])
+    np.testing.assert_array_equal(jax.vjp(lambda x: max_pool(x, 2), x)[0][0, :, 0], [np.nan, 5])
+    np.testing.assert_array_equal(max_gradient(x, 2, stride=1)[0, :, 0], [0, 2, 1, 0])
+
+
+def test_a_window_of_more_than_255_pixels_has_its_gradient():
+    x = jnp.arange(17 * 17, dtype=jnp.float32).reshape(1, 17, 17, 1)
+    gradient = np.asarray(max_gradient(x, 17))
+    assert gradient.sum() == gradient[0, -1, -1, 0] == 1
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("window", [2, 3, (1, 5)])
+@pytest.mark.parametrize("pool", [max_pool, avg_pool])
+def test_the_plain_formulation_has_the_same_values_and_gradients(pool, window, stride, random):
+    x = jnp.asarray(random.normal(size=(2, 9, 10, 3)), jnp.float32)
+    for padding in ("VALID", "SYMMETRIC", "CIRCULAR"):
+        (one, pull_one), (other, pull_other) = (
+            jax.vjp(lambda x: pool(x, window, stride=stride, padding=padding, implementation=how), x)  # noqa: B023
+            for how in ("slices", "lax")
+        )
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+        g = jnp.asarray(random.normal(size=one.shape), jnp.float32)
+        np.testing.assert_allclose(pull_one(g)[0], pull_other(g)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_implementation_is_refused():
+    with pytest.raises(ValueError, match="implementation must be one of auto, slices, lax, got 'fast'"):
+        max_pool(row(1, 2), 2, implementation="fast")
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "int8"])

@@ -17,4 +17,4 @@ def test_versions_are_those_that_run():
     found = versions()
     assert found["python"] == platform.python_version()
     assert found["jax"] == jax.__version__
-    assert set(found) == {"python", "jax", "jaxlib", "flax", "optax", "numpy", "strideflax"}
+    assert set(found) == {"python", "jax", "jaxlib", "flax", "optax", "numpy", "strideflax", "onednn"}
