@@ -1,4 +1,5 @@
-"""Time downsampling operators alone on this device: forward, and forward with backward."""
+"""Time downsampling operators on this device; or, with --against, whole training steps and operators against rivals; or, with
+--scaling, images per second along the width, the image, the batch or the devices."""
 
 import argparse
 from pathlib import Path
@@ -6,6 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from strideflax.benchmark.contenders import RIVALS
+from strideflax.benchmark.scaling import AXES
+from strideflax.commands import bench_against, bench_scaling
 from strideflax.commands.console import console
 from strideflax.errors import UserError
 from strideflax.measuring.operator_cost import operator_cost
@@ -13,6 +17,8 @@ from strideflax.measuring.timing import REPEATS, WARMUP
 from strideflax.operators.table import DOWNSAMPLERS
 from strideflax.training.environment import describe_device, versions
 from strideflax.training.run_folder import write_json
+
+SHIPPED = tuple(f"configs/{name}.py" for name in ("stride2", "maxpool", "avgpool", "blurpool"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,17 +30,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stride", type=int, default=2, metavar="S", help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=REPEATS, metavar="N", help="timed calls (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
+    others = parser.add_argument_group("against others, and along an axis")
+    other = others.add_mutually_exclusive_group()
+    other.add_argument("--against", choices=RIVALS, help="measure the configs' training steps and operators as ratios")
+    other.add_argument(
+        "--scaling", choices=AXES, help="measure the first config's training step along an axis; draws it too"
+    )
+    others.add_argument(
+        "--config", nargs="+", default=list(SHIPPED), metavar="FILE.py[:ARG]", help="default: %(default)s"
+    )
+    others.add_argument("--dtypes", default="float32,bfloat16", metavar="A,B", help="default: %(default)s")
+    others.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each (default: %(default)s)")
+    others.add_argument("--only", default="", metavar="TEXT", help="workloads whose name holds TEXT")
+    others.add_argument(
+        "--check", action="store_true", help="with --against lax: fail if an operator is below its stated ratio"
+    )
 
 
 def main(args: argparse.Namespace) -> None:
+    """Do what the options choose."""
+    for option in ("stride", "repeats", "rounds"):
+        if getattr(args, option) < 1:
+            raise UserError(f"--{option} must be an int >= 1, got {getattr(args, option)}")
+    if args.check and args.against != "lax":
+        raise UserError("--check goes with --against lax")
+    if args.scaling:
+        bench_scaling.scale(args)
+    elif args.check:
+        bench_against.check(args)
+    elif args.against:
+        bench_against.against(args)
+    else:
+        _operators(args)
+
+
+def _operators(args: argparse.Namespace) -> None:
     """Time each operator, print the table, store it as JSON."""
     names = list(DOWNSAMPLERS) if args.operators == "all" else args.operators.split(",")
     if unknown := [name for name in names if name not in DOWNSAMPLERS]:
         raise UserError(f"unknown operator {unknown[0]!r}; known: all, {', '.join(DOWNSAMPLERS)}")
     shape = _shape(args.shape)
-    for option in ("stride", "repeats"):
-        if getattr(args, option) < 1:
-            raise UserError(f"--{option} must be an int >= 1, got {getattr(args, option)}")
     rows = []
     for name in names:
         console.print(f"timing {name} ...", style="dim")

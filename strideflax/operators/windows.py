@@ -90,8 +90,11 @@ def _gathered(g: Array, windows: Windows, place: Array | None) -> Array:
         read = partial(_sum, windows=windows) if place is None else lambda x: _pick(x, place, windows=windows)
         return jax.linear_transpose(read, x)(g)[0]
     blocks = [-(-n // s) for n, s in zip(size, stride, strict=True)]
+    shifts = list(product(*(range(-(-k // s)) for k, s in zip(window, stride, strict=True))))
+    if len(shifts) > 1:  # without the barrier XLA would compute both again for every block that reads them
+        g, place = lax.optimization_barrier((g, place))
     total = None
-    for shift in product(*(range(-(-k // s)) for k, s in zip(window, stride, strict=True))):
+    for shift in shifts:
         move = [
             (0, 0, 0),
             *((a, b - a - o, 0) for a, b, o in zip(shift, blocks, windows.outputs, strict=True)),

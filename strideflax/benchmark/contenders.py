@@ -1,0 +1,59 @@
+"""Who takes part: strideflax as it is, its plain formulation, and PyTorch in several ways."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way to compute the workloads, in a process of its own.
+
+    Attributes:
+        framework: "jax" or "torch".
+        description: one line.
+        environment: variables of its process.
+        compiled: by `torch.compile`.
+        channels_last: layout of PyTorch's tensors in memory.
+    """
+
+    framework: str
+    description: str
+    environment: dict[str, str] = field(default_factory=dict)
+    compiled: bool = False
+    channels_last: bool = False
+
+
+CONTENDERS = {
+    "auto": Contender(
+        framework="jax",
+        description="strideflax as it is",
+        environment={"STRIDEFLAX_IMPLEMENTATION": "auto"},
+    ),
+    "lax": Contender(
+        framework="jax",
+        description="strideflax in XLA's plain formulation, with XLA's gradients",
+        environment={"STRIDEFLAX_IMPLEMENTATION": "lax"},
+    ),
+    "torch": Contender(framework="torch", description="PyTorch eager, contiguous"),
+    "torch_last": Contender(framework="torch", description="PyTorch eager, channels last", channels_last=True),
+    "torch_compile": Contender(
+        framework="torch", description="torch.compile, channels last", compiled=True, channels_last=True
+    ),
+}
+RIVALS = {"lax": ("lax",), "torch": ("lax", "torch", "torch_last", "torch_compile")}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A workload made ready by a contender.
+
+    Attributes:
+        call: does the work once and returns when it is done.
+        facts: what it computed, for comparison with the others: equal work has equal facts.
+        compile_seconds: tracing and compiling; None where nothing is compiled ahead.
+    """
+
+    call: Callable[[], object]
+    facts: dict[str, Any]
+    compile_seconds: float | None = None

@@ -1,0 +1,135 @@
+"""The workloads in JAX: strideflax's own training step and operators, compiled ahead of time."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from strideflax.benchmark.contenders import Contender, Prepared
+from strideflax.benchmark.workloads import (
+    CHECKED_IMAGES,
+    CHECKED_STEPS,
+    MEAN,
+    STD,
+    Operator,
+    Product,
+    Step,
+    Workload,
+    projected,
+)
+from strideflax.config import Config
+from strideflax.data.augment import normalize
+from strideflax.inspection import count_params, inspect_model
+from strideflax.measuring.timing import compile_call
+from strideflax.model import abstract_model
+from strideflax.operators import onednn
+from strideflax.operators.blur import blur_pool
+from strideflax.operators.conv import conv
+from strideflax.operators.pool import avg_pool, max_pool
+from strideflax.training.environment import describe_device, versions
+from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
+from strideflax.training.step import (
+    Pixels,
+    TrainState,
+    data_sharding,
+    initial_state,
+    make_train_step,
+    model_structure,
+)
+
+
+def describe(contender: Contender) -> dict[str, Any]:
+    """Return the device, the versions, and which library "auto" convolutions may run in besides XLA."""
+    return {"device": describe_device(), "versions": versions(), "onednn": onednn.version()}
+
+
+def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared:
+    """Return ``workload`` compiled; a step's initial weights are stored in ``weights`` for the others."""
+    if isinstance(workload, Step):
+        return _step(workload, weights)
+    if isinstance(workload, Operator):
+        return _operator(workload)
+    return _product(workload)
+
+
+def _step(workload: Step, weights: Path) -> Prepared:
+    config = Config.from_dict(workload.config)
+    optimizer = make_optimizer(config.optimizer, learning_rate_schedule(config.optimizer, 1, 1))
+    graph, split = model_structure(config), workload.images()
+    sharding, replicated = data_sharding(config.batch_size)
+    key = jax.random.key(config.seed)
+    state = jax.jit(partial(initial_state, config, optimizer), out_shardings=replicated)(key)
+    _store_weights(state, weights)
+    train, order, key = jax.device_put(
+        (Pixels(*map(jnp.asarray, (split.images, split.labels))), np.arange(len(split)), key), replicated
+    )
+
+    @jax.jit
+    def predict(params: Any, stats: Any, images: Array) -> Array:
+        return nnx.merge(graph, params, stats)(normalize(images, MEAN, STD))
+
+    model = abstract_model(config.model)
+    layers = inspect_model(model, workload.size).layers
+    facts = {
+        "params": count_params(model),
+        "macs": sum(layer.macs for layer in layers if layer.operator in ("conv", "strided_conv", "linear")),
+        "logits": np.asarray(predict(state.params, state.stats, split.images[:CHECKED_IMAGES])).tolist(),
+    }
+    step = make_train_step(config, graph, optimizer, MEAN, STD, sharding)
+    compiled, seconds = compile_call(step, state, train, order, key, donate_argnums=0, out_shardings=replicated)
+
+    def call() -> None:
+        nonlocal state
+        state = jax.block_until_ready(compiled(state, train, order, key))
+
+    for _ in range(CHECKED_STEPS):
+        call()
+    return Prepared(call, {**facts, "loss_sum": float(state.loss_sum)}, seconds)
+
+
+def _store_weights(state: TrainState, path: Path) -> None:
+    leaves = [*nnx.to_flat_state(state.params), *nnx.to_flat_state(state.stats)]
+    arrays: dict[str, Any] = {".".join(map(str, parts)): np.asarray(leaf[...]) for parts, leaf in leaves}
+    np.savez(path, **arrays)
+
+
+def forward_of(workload: Operator) -> Callable[[Array, Array], Array]:
+    """Return the operator as a function of its input and, if it is a convolution, its kernel."""
+    window, stride, padding = workload.window, workload.stride, workload.padding
+    if workload.operator == "conv":
+        return lambda x, kernel: conv(x, kernel, stride=stride, padding=padding)
+    pools: dict[str, Callable[..., Array]] = {"max_pool": max_pool, "avg_pool": avg_pool, "blur_pool": blur_pool}
+    pool = pools[workload.operator]
+    return lambda x, kernel: pool(x, window, stride=stride, padding=padding)
+
+
+def _operator(workload: Operator) -> Prepared:
+    x, kernel, cotangent = (jnp.asarray(array, workload.dtype) for array in workload.arrays())
+    forward = forward_of(workload)
+
+    def forward_backward(x: Array, kernel: Array, cotangent: Array) -> tuple[Array, ...]:
+        y, pull = jax.vjp(forward, x, kernel)
+        dx, dkernel = pull(cotangent)
+        return y, *([dx] if workload.input_gradient else []), *([dkernel] if workload.operator == "conv" else [])
+
+    if workload.backward:
+        compiled, seconds = compile_call(forward_backward, x, kernel, cotangent)
+        call = lambda: jax.block_until_ready(compiled(x, kernel, cotangent))  # noqa: E731
+    else:
+        compiled, seconds = compile_call(lambda x, kernel: (forward(x, kernel),), x, kernel)
+        call = lambda: jax.block_until_ready(compiled(x, kernel))  # noqa: E731
+    results = [np.asarray(result, np.float32) for result in call()]
+    return Prepared(call, {"results": [projected(result) for result in results]}, seconds)
+
+
+def _product(workload: Product) -> Prepared:
+    first, second = (jnp.asarray(array, workload.dtype) for array in workload.arrays())
+    compiled, seconds = compile_call(jnp.matmul, first, second)
+    result = np.asarray(compiled(first, second), np.float32)
+    return Prepared(lambda: jax.block_until_ready(compiled(first, second)), {"results": [projected(result)]}, seconds)

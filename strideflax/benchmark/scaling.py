@@ -1,0 +1,108 @@
+"""How images per second change with the network's width, the image, the batch and the number of devices.
+
+The ideal line: along the width, the image and the batch, the most multiply-adds per second that any point reaches, at every
+point; along the devices, one device's images per second times their number.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from strideflax.benchmark.turns import Worker
+from strideflax.benchmark.workloads import Step, to_job
+from strideflax.config import Config
+
+AXES = {
+    "width": "channels of the first stage",
+    "image": "height and width of the image in pixels",
+    "batch": "images in a batch",
+    "devices": "devices that share the batch",
+}
+WIDTH_FACTORS = (0.25, 0.5, 1, 2)
+IMAGE_SIZES = (16, 32, 64)
+BATCHES = (16, 32, 64, 128, 256, 512)
+DEVICES = (1, 2, 4)
+TURN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A training step at one place of an axis, and the variables of its process."""
+
+    at: int
+    step: Step
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def points(axis: str, config: Config, *, label: str) -> list[Point]:
+    """Return the training steps of ``config`` along ``axis``, one of `AXES`."""
+
+    def step(size: int = 32, **changes: Any) -> Step:
+        return Step.of(label, replace(config, **changes), dtype=config.model.dtype, size=size)
+
+    if axis == "width":
+        scaled = [tuple(max(round(w * f), 1) for w in config.model.widths) for f in WIDTH_FACTORS]
+        return [Point(widths[0], step(model=replace(config.model, widths=widths))) for widths in scaled]
+    if axis == "image":
+        return [Point(size, step(size)) for size in IMAGE_SIZES]
+    if axis == "batch":
+        return [Point(batch, step(batch_size=batch)) for batch in BATCHES]
+    return [Point(count, step(), {"JAX_NUM_CPU_DEVICES": str(count)}) for count in DEVICES]
+
+
+def measure_points(along: Sequence[Point], *, rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield ``at``, ``macs`` of one image's forward pass, ``images_per_second`` (median, lowest, highest) and ``device``.
+
+    Raises:
+        WorkerError: a point can't be measured.
+    """
+    with TemporaryDirectory() as folder:
+        for point in along:
+            with Worker("auto", point.environment) as worker:
+                device = worker.ask(do="describe")["device"]
+                weights = str(Path(folder) / "initial.npz")
+                ready = worker.ask(do="prepare", workload=to_job(point.step), weights=weights)
+                turns = [worker.ask(do="measure", calls=5, seconds=TURN_SECONDS) for _ in range(rounds)]
+            speeds = [point.step.batch / turn["median_ms"] * 1000 for turn in turns]
+            speed = {"median": float(np.median(speeds)), "lowest": min(speeds), "highest": max(speeds)}
+            yield {"at": point.at, "macs": ready["facts"]["macs"], "images_per_second": speed, "device": device}
+
+
+def ideal(axis: str, rows: Sequence[dict[str, Any]]) -> list[float]:
+    """Return the ideal images per second at each row; see the top of this module."""
+    speeds = [row["images_per_second"]["median"] for row in rows]
+    if axis == "devices":
+        return [speeds[0] / rows[0]["at"] * row["at"] for row in rows]
+    rate = max(speed * row["macs"] for speed, row in zip(speeds, rows, strict=True))
+    return [rate / row["macs"] for row in rows]
+
+
+def draw_scaling(axis: str, rows: Sequence[dict[str, Any]], *, title: str) -> Figure:
+    """Return a figure of images per second along ``axis`` on logarithmic axes, with the spread and the ideal line."""
+    figure = Figure(figsize=(5, 3.6), dpi=150, constrained_layout=True)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    places = [row["at"] for row in rows]
+    speeds = [row["images_per_second"] for row in rows]
+    middle = [speed["median"] for speed in speeds]
+    spread = [[m - s["lowest"] for m, s in zip(middle, speeds, strict=True)],
+              [s["highest"] - m for m, s in zip(middle, speeds, strict=True)]]  # fmt: skip
+    axes.plot(places, ideal(axis, rows), "--", color="#6e6e6e", label="ideal")
+    axes.errorbar(places, middle, yerr=spread, fmt="o-", color="#0072B2", capsize=3, label="measured, with its range")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(places, [str(place) for place in places])
+    axes.set(xlabel=AXES[axis], ylabel="training images per second")
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3, which="both")
+    low = min(min(middle), *ideal(axis, rows))
+    axes.set_ylim(bottom=10 ** math.floor(math.log10(low)))
+    return figure

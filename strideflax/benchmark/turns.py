@@ -1,0 +1,107 @@
+"""Contenders in processes of their own, of which one works at a time: two frameworks' threads in one process, or at one
+time, slow each other down."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any
+
+from strideflax.benchmark.contenders import CONTENDERS
+
+
+class WorkerError(RuntimeError):
+    """A contender could not do what was asked; the message is one line."""
+
+
+class Worker:
+    """A contender's process, started when first asked and again if it died.
+
+    Args:
+        name: of `strideflax.benchmark.contenders.CONTENDERS`.
+        environment: variables of the process besides the contender's own.
+        cores: how many the process may use; 0 for all that this one may.
+    """
+
+    def __init__(self, name: str, environment: Mapping[str, str] | None = None, *, cores: int = 0):
+        self.name, self.cores = name, cores
+        self.environment = {**CONTENDERS[name].environment, **(environment or {})}
+        self._process: subprocess.Popen[str] | None = None
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed with the worker
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request of `strideflax.benchmark.worker` and return its answer.
+
+        Raises:
+            WorkerError: it failed, or its process died.
+        """
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.close()
+            raise WorkerError(f"the process of {self.name} died: {self._last_words()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.close()
+            process.wait(10)
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        self._errors.close()
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            # What Python finds here, a checkout that is not installed included, the process is to find too.
+            variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "strideflax.benchmark.worker", self.name, str(self.cores)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                env={**variables, **self.environment},
+            )
+        return self._process
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors if line.strip()]
+        return lines[-1][:300] if lines else "it said nothing"
+
+
+@contextmanager
+def open_workers(names: Iterable[str], *, cores: int = 0) -> Iterator[dict[str, Worker]]:
+    """Give a worker for each of ``names`` and end their processes afterwards."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(Worker(name, cores=cores)) for name in names}

@@ -1,0 +1,238 @@
+"""What is measured: a training step, one operator, or a matrix product, described so that any framework can do the same."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from strideflax.config import Config, OptimizerConfig
+from strideflax.data.dataset import Split
+
+CLASSES = 10
+CHECKED_IMAGES = 8  # whose logits are compared
+CHECKED_STEPS = 3  # of training, whose losses are compared
+MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)  # about CIFAR-10's; only their being the same for all matters
+LEARNING_RATE = 0.01  # the rate changes no cost, and a small one keeps the compared losses close
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The whole training step of a config on random images, from uint8 pixels to new weights, without augmentation.
+
+    Attributes:
+        label: what the config is called.
+        config: its nested dict; the learning rate is a small constant, and random crops and mirrors are off.
+        size: height and width of the images.
+    """
+
+    label: str
+    config: dict[str, Any]
+    size: int = 32
+
+    @classmethod
+    def of(cls, label: str, config: Config, *, dtype: str, size: int = 32) -> "Step":
+        """Return the step of ``config`` computing in ``dtype``."""
+        values = config.to_dict()
+        values["model"]["dtype"] = dtype
+        values["augment"] = {"crop": 0, "flip": False, "cutout": 0}
+        values["optimizer"] |= {"schedule": "constant", "warmup_epochs": 0.0, "learning_rate": LEARNING_RATE}
+        return cls(label=label, config=values, size=size)
+
+    @property
+    def dtype(self) -> str:
+        """The type of the computation; weights are float32."""
+        return str(self.config["model"]["dtype"])
+
+    @property
+    def batch(self) -> int:
+        """Images a step."""
+        return int(self.config["batch_size"])
+
+    @property
+    def name(self) -> str:
+        """A line that tells it from the others."""
+        return f"{self.label} training step, batch {self.batch}, {self.dtype}"
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """The optimizer's settings."""
+        return Config.from_dict(self.config).optimizer
+
+    def images(self) -> Split:
+        """Return two batches of random pixels and labels, the same in every process."""
+        random = np.random.default_rng(0)
+        count = 2 * self.batch
+        images = random.integers(0, 256, (count, self.size, self.size, 3), dtype=np.uint8)
+        return Split(images=images, labels=random.integers(0, CLASSES, count, dtype=np.int32), centres=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One convolution, pool or blur on a random square map: forward, or forward and backward.
+
+    Padding is zeros, ``window // 2`` on every side, and none for a pool whose window is its stride; an average counts real
+    pixels alone.
+
+    Attributes:
+        operator: "conv", "max_pool", "avg_pool" or "blur_pool".
+        window, stride: on both axes.
+        size: height and width of the input.
+        in_features, out_features: channels; pools and blurs keep theirs.
+        backward: with the gradients of the input and of the kernel.
+        input_gradient: False leaves the input's gradient out, as the first layer of a network does.
+    """
+
+    operator: str
+    window: int
+    stride: int
+    size: int
+    in_features: int
+    out_features: int
+    backward: bool = False
+    input_gradient: bool = True
+    batch: int = 128
+    dtype: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """A line that tells it from the others."""
+        channels = f"{self.in_features}->{self.out_features}" if self.operator == "conv" else f"{self.in_features}"
+        gradient = "" if self.input_gradient else ", kernel's gradient alone"
+        return (
+            f"{self.operator} {self.window}x{self.window}/{self.stride} {channels} at {self.size}x{self.size}, {self.dtype}, "
+            f"forward{' + backward' if self.backward else ''}{gradient if self.backward else ''}"
+        )
+
+    @property
+    def padding(self) -> int:
+        """Zeros on every side."""
+        return 0 if self.window == self.stride else self.window // 2
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """Batch, height, width, channels."""
+        return self.batch, self.size, self.size, self.in_features
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        """Batch, height, width, channels."""
+        size = (self.size + 2 * self.padding - self.window) // self.stride + 1
+        return self.batch, size, size, self.out_features
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int]:
+        """Rows, columns, input and output channels."""
+        return self.window, self.window, self.in_features, self.out_features
+
+    @property
+    def flops(self) -> int | None:
+        """Multiplications and additions of the convolution and of each of its gradients; None for the others."""
+        if self.operator != "conv":
+            return None
+        parts = 1 + self.backward * (1 + self.input_gradient)
+        return 2 * parts * math.prod(self.output_shape) * math.prod(self.kernel_shape[:3])
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return input, kernel and the output's gradient, float32, the same in every process."""
+        random = np.random.default_rng(0)
+        shapes = (self.input_shape, self.kernel_shape, self.output_shape)
+        x, kernel, gradient = (random.standard_normal(shape, dtype=np.float32) for shape in shapes)
+        return x, kernel / math.sqrt(math.prod(self.kernel_shape[:3])), gradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A product of two square matrices: what the machine can do at most."""
+
+    size: int = 2048
+    dtype: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """A line that tells it from the others."""
+        return f"matrix product {self.size}x{self.size}, {self.dtype}"
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions."""
+        return 2 * self.size**3
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return both factors, float32."""
+        random = np.random.default_rng(0)
+        first, second = random.standard_normal((2, self.size, self.size), dtype=np.float32)
+        return first, second
+
+
+Workload: TypeAlias = Step | Operator | Product
+_KINDS = {"step": Step, "operator": Operator, "product": Product}
+
+
+def to_job(workload: Workload) -> dict[str, Any]:
+    """Return ``workload`` as plain values, for another process."""
+    kind = next(name for name, cls in _KINDS.items() if isinstance(workload, cls))
+    return {"kind": kind, **dataclasses.asdict(workload)}
+
+
+def from_job(job: Mapping[str, Any]) -> Workload:
+    """Return what `to_job` was given."""
+    fields = dict(job)
+    return _KINDS[fields.pop("kind")](**fields)
+
+
+def projected(array: np.ndarray) -> list[float]:
+    """Return two numbers that stand for ``array`` (channels last) in a comparison: along a random direction, and its size."""
+    direction = np.random.default_rng(1).standard_normal(array.size)
+    flat = array.astype(np.float64).ravel()
+    scale = math.sqrt(array.size)
+    return [float(flat @ direction) / scale, float(np.linalg.norm(flat)) / scale]
+
+
+# operator, window, stride, size, channels in and out: as the shipped configs have them at 32 x 32 pixels, then wider maps
+SHAPES = (
+    ("max_pool", 2, 2, 16, 128, 128),
+    ("max_pool", 2, 2, 16, 64, 64),
+    ("max_pool", 2, 2, 32, 32, 32),
+    ("max_pool", 3, 2, 32, 32, 32),
+    ("max_pool", 3, 1, 32, 32, 32),
+    ("avg_pool", 2, 2, 16, 128, 128),
+    ("avg_pool", 2, 2, 16, 64, 64),
+    ("avg_pool", 3, 2, 32, 32, 32),
+    ("blur_pool", 3, 2, 16, 128, 128),
+    ("blur_pool", 3, 2, 16, 64, 64),
+    ("conv", 7, 2, 32, 3, 64),
+    ("conv", 3, 1, 16, 64, 64),
+    ("conv", 3, 1, 16, 64, 128),
+    ("conv", 3, 1, 8, 128, 128),
+    ("conv", 3, 1, 4, 256, 256),
+    ("conv", 3, 2, 16, 64, 128),
+    ("conv", 3, 2, 8, 128, 256),
+    ("conv", 1, 2, 16, 64, 128),
+    ("conv", 1, 2, 8, 128, 256),
+    ("conv", 1, 1, 8, 64, 128),
+    ("conv", 3, 1, 32, 16, 16),
+    ("conv", 3, 2, 32, 16, 32),
+    ("conv", 3, 2, 16, 32, 64),
+)
+
+
+def operators(dtype: str) -> list[Operator]:
+    """Return every shape forward, and forward and backward; the stem's also as in a network, where images need no gradient."""
+    listed = []
+    for operator, window, stride, size, in_features, out_features in SHAPES:
+        forward = Operator(
+            operator=operator,
+            window=window,
+            stride=stride,
+            size=size,
+            in_features=in_features,
+            out_features=out_features,
+            dtype=dtype,
+        )
+        listed += [forward, dataclasses.replace(forward, backward=True)]
+        if in_features == 3:
+            listed.append(dataclasses.replace(forward, backward=True, input_gradient=False))
+    return listed

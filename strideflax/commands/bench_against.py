@@ -1,0 +1,137 @@
+"""``bench --against``: strideflax and its rivals, in processes taking turns, as ratios with their spread."""
+
+import argparse
+import importlib.util
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from strideflax.benchmark.compare import PROTOCOL, REFERENCE, compare, introduce
+from strideflax.benchmark.contenders import RIVALS
+from strideflax.benchmark.floors import ATTEMPTS, CORES, check_floors
+from strideflax.benchmark.turns import open_workers
+from strideflax.benchmark.workloads import Product, Step, Workload, operators
+from strideflax.commands.console import console
+from strideflax.config import DTYPES
+from strideflax.config_file import read_config
+from strideflax.errors import UserError
+from strideflax.training.run_folder import write_json
+
+TABLE_COLUMNS = 160  # never narrower: it would drop digits
+
+
+def against(args: argparse.Namespace) -> None:
+    """Measure, print and store; exit with 1 if a rival did not compute the same."""
+    if args.against == "torch" and importlib.util.find_spec("torch") is None:
+        raise UserError("PyTorch is not installed; pip install 'strideflax[torch]', or --against lax")
+    workloads = _workloads(args)
+    start, load = time.perf_counter(), os.getloadavg()[0]
+    with open_workers((REFERENCE, *RIVALS[args.against])) as workers:
+        about = introduce(workers)
+        if "left_out" in about[REFERENCE]:
+            raise UserError(f"{REFERENCE} can't start: {about[REFERENCE]['left_out']}")
+        for name, entry in about.items():
+            console.print(f"{name}: {entry['description']}" + _left_out(entry), markup=False)
+        present = {name: worker for name, worker in workers.items() if "left_out" not in about[name]}
+        if load > 0.5:
+            console.print(
+                f"load average {load:.1f} before it starts: other programs disturb the ratios", style="yellow"
+            )
+        rows: list[dict[str, Any]] = []
+        stored: dict[str, Any] = {
+            "protocol": PROTOCOL, "rounds": args.rounds, "device": about[REFERENCE]["device"], "contenders": about,
+            "load_average_before": load, "rows": rows,
+        }  # fmt: skip
+        for row in compare(present, workloads, rounds=args.rounds):
+            rows.append(row)
+            stored |= {"peaks_gflops_per_second": _peaks(rows), "seconds": time.perf_counter() - start}
+            write_json(args.out, stored)  # after every row, so that an interruption costs one
+            console.print(f"{len(rows)}/{len(workloads)} {row['name']}", style="dim", markup=False)
+    _print_rows(rows, [name for name in present if name != REFERENCE], about[REFERENCE]["device"])
+    for dtype, peak in stored["peaks_gflops_per_second"].items():
+        console.print(f"matrix product, {dtype}: {peak:,.0f} GFLOP/s at most, of all contenders", markup=False)
+    console.print(f"{PROTOCOL}; stored in {args.out}", markup=False)
+    if any("differs" in row for row in rows):
+        raise SystemExit(1)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Check every floor against the plain formulation; exit with 1 if one is not reached."""
+    with open_workers((REFERENCE, "lax"), cores=CORES) as workers:
+        about = introduce(workers)
+        rows = []
+        for row in check_floors(workers, rounds=args.rounds):
+            rows.append(row)
+            found = row["ratios"].get("lax")
+            measured = _spread(found) if found else row.get("failed") or row.get("differs")
+            verdict = "holds" if row["passed"] else "TOO SLOW" if found else "FAILED"
+            console.print(
+                f"{verdict}: {row['name']}: {measured} times lax, at least {row['floor']:g}, "
+                f"measurement {row['attempts']} of {ATTEMPTS}",
+                markup=False,
+            )
+    write_json(args.out, {"protocol": PROTOCOL, "device": about[REFERENCE].get("device"), "rows": rows})
+    if not all(row["passed"] for row in rows):
+        raise SystemExit(1)
+
+
+def _workloads(args: argparse.Namespace) -> list[Workload]:
+    dtypes = args.dtypes.split(",")
+    if unknown := [dtype for dtype in dtypes if dtype not in DTYPES]:
+        raise UserError(f"--dtypes must be some of {', '.join(DTYPES)}, got {unknown[0]!r}")
+    configs = [(Path(spec.split(":")[0]).stem, read_config(spec, args.overrides)) for spec in args.config]
+    steps = [Step.of(label, config, dtype=dtype) for dtype in dtypes for label, config in configs]
+    listed: list[Workload] = [*steps, *(operator for dtype in dtypes for operator in operators(dtype))]
+    chosen = [workload for workload in listed if args.only in workload.name]
+    if not chosen:
+        raise UserError(f"--only {args.only!r} leaves no workload; names are such as {listed[0].name!r}")
+    return [*(Product(dtype=dtype) for dtype in dtypes), *chosen]
+
+
+def _left_out(entry: dict[str, Any]) -> str:
+    if "left_out" in entry:
+        return f"; left out: {entry['left_out']}"
+    packages = ", ".join(f"{name} {entry['versions'][name]}" for name in ("jax", "torch") if name in entry["versions"])
+    return f" ({packages})"
+
+
+def _peaks(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the most that any contender's matrix product reached, per type."""
+    peaks: dict[str, float] = {}
+    for row in (row for row in rows if row["workload"]["kind"] == "product"):
+        best = max((times["gflops_per_second"] for times in row["times"].values()), default=0.0)
+        peaks[row["workload"]["dtype"]] = best
+    return peaks
+
+
+def _spread(ratio: dict[str, Any]) -> str:
+    return f"{ratio['median']:.2f} ({ratio['lowest']:.2f}-{ratio['highest']:.2f})"
+
+
+def _print_rows(rows: list[dict[str, Any]], rivals: list[str], device: str) -> None:
+    title = f"strideflax's speed over each rival's (median, lowest-highest of the rounds) on {device}"
+    table = Table(title=title, title_justify="left", box=None, header_style="bold")
+    table.add_column("workload", no_wrap=True)
+    for column in ("strideflax", *rivals):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        cells = [_speed(row["times"].get(REFERENCE))]
+        cells += [_spread(row["ratios"][rival]) if rival in row["ratios"] else "-" for rival in rivals]
+        table.add_row(row["name"], *cells)
+    Console(width=max(console.width, TABLE_COLUMNS), highlight=False).print(table)
+    for row in rows:
+        for what in ("failed", "differs"):
+            for name, reason in row.get(what, {}).items():
+                console.print(f"no ratio: {row['name']}: {name} {what}: {reason}", style="red", markup=False)
+
+
+def _speed(times: dict[str, Any] | None) -> str:
+    if times is None:
+        return "failed"
+    if "images_per_second" in times:
+        return f"{times['images_per_second']:,.0f} images/s"
+    return f"{times['median_ms']:.3f} ms"

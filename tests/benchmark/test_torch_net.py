@@ -1,0 +1,106 @@
+"""Runs where PyTorch is installed; tests/conftest.py says so where it is not."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+from configs.baseline import baseline
+from strideflax.benchmark import jax_side, torch_side
+from strideflax.benchmark.compare import differences
+from strideflax.benchmark.contenders import CONTENDERS
+from strideflax.benchmark.torch_net import MiniResNet, multiply_adds
+from strideflax.benchmark.workloads import Operator, Step
+from strideflax.config import Config
+from strideflax.config_file import override
+from strideflax.inspection import count_macs
+from strideflax.model import MiniResNet as Ours
+
+SMALL = {"model.widths": (4, 8), "model.blocks": (2, 1), "model.strides": (1, 2), "batch_size": 8}
+
+
+def config(**changes):
+    values = baseline("quick").to_dict()
+    override(values, SMALL | changes)
+    return Config.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.downsample": "strided_conv"},
+        {"model.downsample": "strided_conv", "model.window": 5, "model.residual": False},
+        {"model.downsample": "max_pool"},
+        {"model.downsample": "max_pool", "model.window": 3, "model.placement": "before"},
+        {"model.downsample": "avg_pool"},
+        {"model.downsample": "avg_pool", "model.window": 3},
+        {"model.downsample": "blur_pool"},
+    ],
+)
+def test_equal_logits_with_the_same_weights_and_statistics(changes, random):
+    model = Ours(config(**changes).model, key=jax.random.key(0))
+    state = nnx.state(model)
+    shaken = jax.tree.map(lambda a: a + 0.3 * np.abs(random.standard_normal(a.shape, dtype=np.float32)), state)
+    nnx.update(model, shaken)
+    images = random.standard_normal((3, 13, 15, 3), dtype=np.float32)
+    net = MiniResNet(config(**changes).model).eval()
+    net.load({".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(shaken)})
+    with torch.no_grad():
+        logits = net(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
+    expected = np.asarray(model(images))
+    np.testing.assert_allclose(logits, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("contender", ["torch", "torch_last"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_training_goes_the_same_way(contender, dtype, tmp_path):
+    step = Step.of("tiny", config(**{"model.downsample": "max_pool"}), dtype=dtype, size=12)
+    ours = jax_side.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts
+    theirs = torch_side.prepare(step, CONTENDERS[contender], tmp_path / "weights.npz").facts
+    assert differences(ours, theirs, step) == ""
+    assert differences(ours, theirs | {"loss_sum": ours["loss_sum"] * 1.05}, step) != ""
+
+
+def test_another_weight_decay_is_noticed(tmp_path):
+    step = Step.of("tiny", config(), dtype="float32", size=12)
+    ours = jax_side.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts
+    optimizer = step.config["optimizer"] | {"weight_decay": 1.0}
+    changed = dataclasses.replace(step, config=step.config | {"optimizer": optimizer})
+    theirs = torch_side.prepare(changed, CONTENDERS["torch"], tmp_path / "weights.npz").facts
+    assert "summed losses" in differences(ours, theirs, step)
+
+
+@pytest.mark.parametrize("operator", ["conv", "max_pool", "avg_pool", "blur_pool"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_operators_and_their_gradients_agree(operator, dtype, tmp_path):
+    features = 3 if operator == "conv" else 2
+    workload = Operator(
+        operator=operator, window=3, stride=2, size=7, in_features=2, out_features=features, batch=2, backward=True,
+        dtype=dtype,
+    )  # fmt: skip
+    ours, theirs = (
+        side.prepare(workload, CONTENDERS[name], tmp_path / "none").facts
+        for side, name in ((jax_side, "auto"), (torch_side, "torch"))
+    )
+    assert differences(ours, theirs, workload) == ""
+
+
+def test_multiply_adds_are_those_of_the_inspection():
+    model = config().model  # strided: no pool, whose adds the inspection counts too
+    mean = 4 * 4 * 8  # the global mean's
+    assert multiply_adds(MiniResNet(model), (16, 16)) == count_macs(Ours(model, key=jax.random.key(0)), 16) - mean
+
+
+@pytest.mark.parametrize("changes", [{"model.downsample": "lip"}, {"model.padding": "SAME"}, {"model.window": 4}])
+def test_what_the_twin_lacks_is_refused(changes):
+    with pytest.raises(ValueError, match=r"in PyTorch, config\.model"):
+        MiniResNet(config(**{"model.downsample": "max_pool"} | changes).model)
+
+
+def test_weights_of_another_net_are_refused():
+    net = MiniResNet(config().model)
+    with pytest.raises(ValueError, match="weights differ"):
+        net.load({"head.kernel": np.zeros((8, 10))})

@@ -1,0 +1,75 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs.baseline import baseline
+from strideflax.benchmark import jax_side
+from strideflax.benchmark.contenders import CONTENDERS
+from strideflax.benchmark.workloads import Operator, Product, Step, from_job, operators, projected, to_job
+from strideflax.config import Config
+
+CONFIG = Config.from_dict(baseline("quick").to_dict())
+CONV = Operator(operator="conv", window=3, stride=2, size=8, in_features=3, out_features=5, batch=2)
+
+
+@pytest.mark.parametrize("workload", [Step.of("quick", CONFIG, dtype="bfloat16"), CONV, Product(size=16)])
+def test_a_workload_reaches_another_process_whole(workload):
+    sent = json.loads(json.dumps(to_job(workload)))
+    assert to_job(from_job(sent)) == sent
+    assert from_job(sent).name == workload.name
+
+
+def test_a_step_is_the_config_without_augmentation_at_a_constant_small_rate():
+    step = Step.of("quick", CONFIG, dtype="bfloat16")
+    config = Config.from_dict(step.config)
+    assert (config.augment.crop, config.augment.flip, config.augment.cutout) == (0, False, 0)
+    assert config.model.dtype == step.dtype == "bfloat16"
+    assert (config.optimizer.schedule, config.optimizer.learning_rate) == ("constant", 0.01)
+    assert config.optimizer.weight_decay == CONFIG.optimizer.weight_decay
+    assert config.model.widths == CONFIG.model.widths
+    assert step.batch == 128
+
+
+def test_every_process_gets_the_same_numbers():
+    for first, second in zip(CONV.arrays(), CONV.arrays(), strict=True):
+        np.testing.assert_array_equal(first, second)
+    step = Step.of("quick", CONFIG, dtype="float32")
+    np.testing.assert_array_equal(step.images().images, step.images().images)
+    assert step.images().images.shape == (256, 32, 32, 3)
+
+
+@pytest.mark.parametrize("workload", operators("float32"), ids=lambda workload: workload.name)
+def test_the_stated_output_shape_is_what_is_computed(workload):
+    forward = jax_side.forward_of(workload)
+    arrays = (jax.ShapeDtypeStruct(s, "float32") for s in (workload.input_shape, workload.kernel_shape))
+    assert jax.eval_shape(forward, *arrays).shape == workload.output_shape
+
+
+def test_multiplications_and_additions_by_hand():
+    multiply_adds = 2 * (4 * 4) * (3 * 3) * 3 * 5  # images, output pixels, taps, channels in and out
+    assert CONV.flops == 2 * multiply_adds
+    assert dataclasses.replace(CONV, backward=True).flops == 3 * 2 * multiply_adds
+    assert dataclasses.replace(CONV, backward=True, input_gradient=False).flops == 2 * 2 * multiply_adds
+    assert dataclasses.replace(CONV, operator="max_pool").flops is None
+    assert Product(size=10).flops == 2000
+
+
+def test_a_projection_tells_arrays_apart_and_knows_their_size():
+    a = np.arange(6.0).reshape(2, 3)
+    assert projected(a) == projected(a.copy())
+    assert projected(a)[0] != pytest.approx(projected(a[::-1])[0], rel=1e-3)
+    assert projected(a)[1] == pytest.approx(np.sqrt((a**2).mean()))
+
+
+def test_the_results_are_the_output_and_the_wanted_gradients(tmp_path):
+    """Against derivatives of sum(output * cotangent) taken by JAX of the same function."""
+    conv = Operator(operator="conv", window=3, stride=2, size=6, in_features=2, out_features=3, batch=2, backward=True)
+    got = jax_side.prepare(conv, CONTENDERS["auto"], tmp_path / "none").facts["results"]
+    x, kernel, cotangent = conv.arrays()
+    forward = jax_side.forward_of(conv)
+    gradients = jax.grad(lambda x, kernel: (forward(x, kernel) * cotangent).sum(), (0, 1))(x, kernel)
+    expected = [projected(np.asarray(a)) for a in (forward(x, kernel), *gradients)]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,129 @@
+import json
+from contextlib import contextmanager
+
+import pytest
+from benchmark.clock import RESULTS, Clock, workers
+
+from strideflax.__main__ import main
+from strideflax.benchmark.contenders import RIVALS
+from strideflax.commands import bench_against
+
+ONLY = [
+    "--only",
+    "max_pool 3x3/2 32 at 32x32, float32",
+]  # forward, and forward + backward; products come with every run
+
+
+@pytest.fixture
+def contenders(monkeypatch):
+    """Return a function that puts contenders with given times in place of the processes."""
+
+    def place(*clocks):
+        @contextmanager
+        def opened(names, cores=0):
+            assert list(names) == [clock.name for clock in clocks]
+            yield workers(*clocks)
+
+        monkeypatch.setattr(bench_against, "open_workers", opened)
+
+    return place
+
+
+def test_ratios_are_printed_and_stored_with_the_peak(contenders, tmp_path, capsys):
+    contenders(Clock("auto", 2, 4), Clock("lax", 9, 8))
+    out = tmp_path / "against.json"
+    main(["bench", "--against", "lax", "--rounds", "2", "--out", str(out), *ONLY])
+    stored, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert [row["name"] for row in stored["rows"]] == [
+        "matrix product 2048x2048, float32",
+        "matrix product 2048x2048, bfloat16",
+        "max_pool 3x3/2 32 at 32x32, float32, forward",
+        "max_pool 3x3/2 32 at 32x32, float32, forward + backward",
+    ]
+    assert all(row["ratios"]["lax"]["rounds"] == [4.5, 2.0] for row in stored["rows"])
+    assert stored["device"] == "a clock"
+    assert stored["contenders"]["lax"]["versions"] == {"jax": "1"}
+    assert stored["peaks_gflops_per_second"]["bfloat16"] == pytest.approx(2 * 2048**3 / 3e-3 / 1e9)
+    line = next(line for line in printed.splitlines() if "float32, forward + backward" in line and "(" in line)
+    assert line.split()[-4:] == ["3.000", "ms", "3.25", "(2.00-4.50)"]
+    assert "matrix product, float32: 5,727 GFLOP/s" in printed
+
+
+def test_a_rival_that_computes_something_else_is_told_and_fails(contenders, tmp_path, capsys):
+    contenders(Clock("auto", 2), Clock("lax", 9, facts={"results": [[3.0, 2.0]]}))
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--against", "lax", "--out", str(tmp_path / "a.json"), *ONLY])
+    assert stop.value.code == 1
+    assert "lax differs: result 0 off by 1.0e+00" in capsys.readouterr().out
+
+
+def test_a_contender_that_cannot_start_is_left_out_in_one_line(contenders, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bench_against.importlib.util, "find_spec", lambda name: object())
+    names = ("auto", *RIVALS["torch"])
+    contenders(*(Clock(name, 2, broken="describe" if name == "torch_compile" else None) for name in names))
+    out = tmp_path / "a.json"
+    main(["bench", "--against", "torch", "--out", str(out), *ONLY])
+    assert "left out: ValueError: no" in capsys.readouterr().out
+    assert json.loads(out.read_text())["rows"][0]["ratios"].keys() == {"lax", "torch", "torch_last"}
+
+
+def test_the_check_passes_or_fails_with_its_exit_code(contenders, tmp_path, capsys):
+    words = ["bench", "--against", "lax", "--check", "--out", str(tmp_path / "check.json")]
+    contenders(Clock("auto", 2), Clock("lax", 9))
+    main(words)
+    assert capsys.readouterr().out.count("holds: ") == len(json.loads((tmp_path / "check.json").read_text())["rows"])
+    contenders(Clock("auto", 2), Clock("lax", 2))
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 1
+    assert "TOO SLOW: max_pool 2x2/2" in capsys.readouterr().out
+
+
+def test_a_scaling_is_stored_with_its_ideal_and_drawn(monkeypatch, tmp_path, capsys):
+    class Opened(Clock):
+        def __init__(self, name, environment):
+            super().__init__(name, 10, facts=RESULTS | {"macs": 100})
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    monkeypatch.setattr("strideflax.benchmark.scaling.Worker", Opened)
+    out = tmp_path / "batch.json"
+    main(["bench", "--scaling", "batch", "--rounds", "2", "--out", str(out)])
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["at"], row["images_per_second"]["median"]) for row in rows[:2]] == [(16, 1600), (32, 3200)]
+    assert {row["ideal_images_per_second"] for row in rows} == {51200}
+    assert out.with_suffix(".svg").read_text().startswith("<?xml")
+    assert "batch    16: 1,600 images/s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--against", "jax"], "invalid choice: 'jax'"),
+        (["--against", "lax", "--scaling", "width"], "not allowed with argument"),
+        (["--scaling", "depth"], "invalid choice: 'depth'"),
+        (["--check"], "--check goes with --against lax"),
+        (["--against", "lax", "--rounds", "0"], "--rounds must be an int >= 1, got 0"),
+        (["--against", "lax", "--dtypes", "float16"], "--dtypes must be some of float32, bfloat16, got 'float16'"),
+        (["--against", "lax", "--only", "lp_pool"], "--only 'lp_pool' leaves no workload; names are such as 'stride2"),
+        (["--against", "lax", "--config", "configs/x.py"], "config file configs/x.py does not exist"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", *words])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_without_pytorch_it_says_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setattr(bench_against.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main(["bench", "--against", "torch"])
+    assert "PyTorch is not installed; pip install 'strideflax[torch]', or --against lax" in capsys.readouterr().err
