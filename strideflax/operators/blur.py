@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from strideflax.operators.base import Downsample
 from strideflax.operators.border import pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Stage, explicit_pads, padded_output_size, per_axis
 from strideflax.operators.pool import max_pool
+from strideflax.operators.windows import Windows, weighted_sum
 
 
 def binomial_filter(taps: int) -> np.ndarray:
@@ -51,16 +52,12 @@ def separable_filter(x: Array, filters: Sequence[np.ndarray], stride: Sequence[i
     windows, size = [len(f) for f in filters], x.shape[1:-1]
     ones = (1,) * len(size)
     pads = explicit_pads(padding, size, windows, stride, ones)
-    outputs = padded_output_size(size, windows, stride, pads, ones)
+    padded_output_size(size, windows, stride, pads, ones)
     dtype = jnp.result_type(x.dtype, float)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # a sum in bfloat16 would round at every tap
     x = pad_border(x, pads, BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros")
-    for axis, (weights, s, o) in enumerate(zip(filters, stride, outputs, strict=True), start=1):
-        taps = [
-            lax.slice_in_dim(x, t, t + (o - 1) * s + 1, s, axis) * weight.astype(x.dtype)
-            for t, weight in enumerate(weights)
-        ]
-        x = sum(taps[1:], start=taps[0])
+    lying = Windows(x.shape[1:-1], tuple(windows), tuple(stride), ones)
+    x = weighted_sum(x, windows=lying, weights=tuple(tuple(map(float, f)) for f in filters))
     return x.astype(dtype)
 
 

@@ -12,7 +12,7 @@ from strideflax.operators.base import Downsample
 from strideflax.operators.border import pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, padded_output_size, per_axis, real_taps
 from strideflax.operators.implementation import resolve_implementation
-from strideflax.operators.windows import Windows, fold, largest, pick, total
+from strideflax.operators.windows import Windows, fold, largest, pick, weighted_sum
 
 IMPLEMENTATIONS = ("auto", "slices", "lax")
 
@@ -184,7 +184,10 @@ def _avg_pool(
     wide = jnp.promote_types(x.dtype, jnp.float32)  # a sum in bfloat16 would round at every tap
     padded = pad_border(x.astype(wide), pads, border)
     windows = Windows(padded.shape[1:-1], window, stride, dilation)
-    sums = _reduce(padded, windows, 0, lax.add) if implementation == "lax" else total(padded, windows=windows)
+    if implementation == "lax":
+        sums = _reduce(padded, windows, 0, lax.add)
+    else:
+        sums = weighted_sum(padded, windows=windows, weights=tuple((1.0,) * k for k in window))
     if border != "zeros" or count_include_pad:
         count = np.asarray(np.prod(window), wide)
     else:
