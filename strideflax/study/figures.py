@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib
@@ -52,12 +52,17 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: a short name for its file, a title, what it shows in words, and the SVG element."""
+    """A figure: a short name for its file, a title, what it shows in words, and the picture as an SVG element and as PNG."""
 
     name: str
     title: str
     caption: str
-    svg: str
+    svg: str = field(repr=False)
+    png: bytes = field(repr=False)
+
+    def _repr_png_(self) -> bytes:
+        """Show the picture in a notebook."""
+        return self.png
 
 
 def draw_figures(ablation: Ablation, curves: pd.DataFrame | None) -> tuple[list[Drawing], list[str]]:
@@ -207,10 +212,14 @@ def _drawing(name: str, title: str, caption: str, *panels: Callable[[Axes], None
             panel(place)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=110)
     element = file.getvalue()[file.getvalue().index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     element = re.sub(r'<g id="[^"]*"', "<g", element)  # several figures on one page must not share names
-    return Drawing(name, title, caption, element.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
+    return Drawing(
+        name, title, caption, element.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1), picture.getvalue()
+    )
 
 
 def _colour(ablation: Ablation, operator: str) -> str:

@@ -20,10 +20,11 @@ def describe_device() -> str:
         return f"{len(devices)} x {devices[0].device_kind}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     shards = f", {len(devices)} JAX devices" if len(devices) > 1 else ""
-    return f"cpu, {cores} cores, {_processor()}{shards}"
+    return f"cpu, {cores} cores, {processor()}{shards}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of this machine's CPU."""
     info = Path("/proc/cpuinfo")
     names = (
         [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
