@@ -8,10 +8,13 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from strideflax.benchmark.contenders import CONTENDERS
+
+ROOT = Path(__file__).resolve().parent.parent.parent  # what has the package strideflax in it
 
 
 class WorkerError(RuntimeError):
@@ -25,10 +28,13 @@ class Worker:
         name: of `strideflax.benchmark.contenders.CONTENDERS`.
         environment: variables of the process besides the contender's own.
         cores: how many the process may use; 0 for all that this one may.
+        python: the interpreter, this one by default; another needs strideflax's dependencies, and may have other versions.
     """
 
-    def __init__(self, name: str, environment: Mapping[str, str] | None = None, *, cores: int = 0):
-        self.name, self.cores = name, cores
+    def __init__(
+        self, name: str, environment: Mapping[str, str] | None = None, *, cores: int = 0, python: str = sys.executable
+    ):
+        self.name, self.cores, self.python = name, cores, python
         self.environment = {**CONTENDERS[name].environment, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed with the worker
@@ -83,9 +89,10 @@ class Worker:
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
             # What Python finds here, a checkout that is not installed included, the process is to find too.
-            variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            found = [path for path in sys.path if path] if self.python == sys.executable else [str(ROOT)]
+            variables = {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "strideflax.benchmark.worker", self.name, str(self.cores)],
+                [self.python, "-m", "strideflax.benchmark.worker", self.name, str(self.cores)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -101,7 +108,16 @@ class Worker:
 
 
 @contextmanager
-def open_workers(names: Iterable[str], *, cores: int = 0) -> Iterator[dict[str, Worker]]:
-    """Give a worker for each of ``names`` and end their processes afterwards."""
+def open_workers(
+    names: Iterable[str], *, cores: int = 0, torch_python: str = sys.executable
+) -> Iterator[dict[str, Worker]]:
+    """Give a worker for each of ``names`` and end their processes afterwards; PyTorch's may run in another Python."""
     with ExitStack() as stack:
-        yield {name: stack.enter_context(Worker(name, cores=cores)) for name in names}
+        yield {
+            name: stack.enter_context(
+                Worker(
+                    name, cores=cores, python=torch_python if CONTENDERS[name].framework == "torch" else sys.executable
+                )
+            )
+            for name in names
+        }

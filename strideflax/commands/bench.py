@@ -2,6 +2,7 @@
 --scaling, images per second along the width, the image, the batch or the devices."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     others.add_argument("--dtypes", default="float32,bfloat16", metavar="A,B", help="default: %(default)s")
     others.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each (default: %(default)s)")
     others.add_argument("--only", default="", metavar="TEXT", help="workloads whose name holds TEXT")
+    others.add_argument(
+        "--torch-python",
+        default=sys.executable,
+        metavar="FILE",
+        help="interpreter that has PyTorch (default: this one)",
+    )
     others.add_argument(
         "--check", action="store_true", help="with --against lax: fail if an operator is below its stated ratio"
     )

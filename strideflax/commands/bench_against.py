@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,14 @@ TABLE_COLUMNS = 160  # never narrower: it would drop digits
 
 def against(args: argparse.Namespace) -> None:
     """Measure, print and store; exit with 1 if a rival did not compute the same."""
-    if args.against == "torch" and importlib.util.find_spec("torch") is None:
-        raise UserError("PyTorch is not installed; pip install 'strideflax[torch]', or --against lax")
+    own_python = args.torch_python == sys.executable
+    if args.against == "torch" and own_python and importlib.util.find_spec("torch") is None:
+        raise UserError(
+            "PyTorch is not installed; pip install 'strideflax[torch]' or give a --torch-python that has it"
+        )
     workloads = _workloads(args)
     start, load = time.perf_counter(), os.getloadavg()[0]
-    with open_workers((REFERENCE, *RIVALS[args.against])) as workers:
+    with open_workers((REFERENCE, *RIVALS[args.against]), torch_python=args.torch_python) as workers:
         about = introduce(workers)
         if "left_out" in about[REFERENCE]:
             raise UserError(f"{REFERENCE} can't start: {about[REFERENCE]['left_out']}")

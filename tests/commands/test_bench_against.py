@@ -20,7 +20,7 @@ def contenders(monkeypatch):
 
     def place(*clocks):
         @contextmanager
-        def opened(names, cores=0):
+        def opened(names, cores=0, **_):
             assert list(names) == [clock.name for clock in clocks]
             yield workers(*clocks)
 
@@ -126,4 +126,7 @@ def test_without_pytorch_it_says_how_to_get_it(monkeypatch, capsys):
     monkeypatch.setattr(bench_against.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         main(["bench", "--against", "torch"])
-    assert "PyTorch is not installed; pip install 'strideflax[torch]', or --against lax" in capsys.readouterr().err
+    assert (
+        "PyTorch is not installed; pip install 'strideflax[torch]' or give a --torch-python that has it"
+        in capsys.readouterr().err
+    )
