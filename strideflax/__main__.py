@@ -2,12 +2,12 @@
 
 import argparse
 import importlib
-import logging
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from strideflax.commands.console import answer_mistakes
+from strideflax.training.quiet import quiet_storage
 
 COMMANDS = {
     "train": "train one configuration (also: python train.py)",
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 def run_command(command: ModuleType, argv: Sequence[str], *, prog: str, description: str | None = None) -> None:
     """Parse ``argv`` for a module of `strideflax.commands` and run it; ``--config.x=y`` words become ``args.overrides``."""
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every save
+    quiet_storage()
     parser = Parser(
         prog=prog,
         description=description or command.__doc__,

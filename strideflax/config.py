@@ -250,9 +250,24 @@ class Config:
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits over all that changes the result: not the data's folder, nor how often to save."""
+        return hashlib.sha256(json.dumps(self._deciding(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
+        """Return each field that changes the result and differs: its dotted name, this config's value, the other's."""
+        ours, theirs = _flat(self._deciding()), _flat(other._deciding())
+        return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+
+    def _deciding(self) -> dict[str, Any]:
         values = self.to_dict()
         del values["data"]["dir"], values["eval_batch_size"], values["checkpoint_epochs"]
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        return values
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
 
 
 def _build(cls: type, values: Any, path: str) -> Any:

@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """A mistake that the user can mend; the message is one line that says what was wrong, what came, what is allowed."""
+
+    def __str__(self) -> str:
+        """Return one line, whatever a quoted name or value holds."""
+        return " ".join(super().__str__().split())

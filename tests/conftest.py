@@ -1,9 +1,11 @@
 """JAX's own checks, on for every test, and the CPU, on which exact values hold."""
 
+import importlib.util
 import os
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # oneDNN's: a core for each of pytest's two workers and their children
 
 import jax
 import numpy as np
@@ -12,6 +14,14 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)
+
+# PyTorch is a rival in the benchmark and no dependency; there too, each ratio is given only after this comparison.
+collect_ignore = [] if importlib.util.find_spec("torch") else ["benchmark/test_torch_net.py"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for path in collect_ignore:
+        terminalreporter.write_line(f"left out, as PyTorch is not installed: tests/{path}")
 
 
 @pytest.fixture

@@ -305,6 +305,6 @@ def test_padding_reaches_every_layer(random):
 
 
 def test_training_a_stochastic_operator_needs_a_key():
-    model = build(small(downsample="stochastic_pool"))
+    model = MiniResNet(small(downsample="stochastic_pool"), key=jax.random.key(0))
     with pytest.raises(ValueError, match="needs a key in training"):
         model(jnp.zeros((2, 8, 8, 3)), train=True)

@@ -10,20 +10,25 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from strideflax.errors import UserError
+from strideflax.training.stop_signal import StoppedAtOnce
 
 console = Console(highlight=False, soft_wrap=True)
 
 
 def answer_mistakes(run: Callable[[], None]) -> None:
-    """Call ``run``; a user's mistake prints one line and exits with 2, an interruption exits with 130."""
+    """Call ``run``; a mistake or a disk's trouble prints one line and exits with 2, an interruption with 130 or 143."""
     try:
         run()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except OSError as error:  # a full disk, a read-only folder
+        where = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror or ' '.join(str(error).split())}{where}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except (KeyboardInterrupt, StoppedAtOnce) as stop:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(getattr(stop, "exit_code", 130)) from None
 
 
 class TrainingProgress:

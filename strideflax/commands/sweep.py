@@ -15,6 +15,7 @@ from strideflax.errors import UserError
 from strideflax.study import engines
 from strideflax.study.sweep import FINISHED, RUNNING, SweepRun, estimate_seconds, plan_sweep, write_plan
 from strideflax.training.run_folder import read_metrics, read_result
+from strideflax.training.stop_signal import StopSignal
 
 ENDED = (FINISHED, "failed", "diverged")
 ROWS = 30
@@ -44,6 +45,7 @@ def main(args: argparse.Namespace) -> None:
     """Plan, show, run with a live table, and say what came of it."""
     if args.workers < 1:
         raise UserError(f"--workers must be at least 1, got {args.workers}")
+    StopSignal()  # SIGTERM, like Ctrl-C, stops the workers after their step
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
     runs = plan_sweep(args.config, args.out, args.overrides, args.filter)
     counts = ", ".join(f"{n} {status}" for status, n in Counter(run.status for run in runs).items())

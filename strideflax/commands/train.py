@@ -1,7 +1,6 @@
 """Train one configuration: the command behind ``train.py``."""
 
 import argparse
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ import jax
 from strideflax.commands.console import TrainingProgress, console
 from strideflax.config_file import read_config
 from strideflax.errors import UserError
+from strideflax.training.compile_cache import keep_compiled
 from strideflax.training.run import Interrupted, train
+from strideflax.training.stop_signal import StopSignal
 from strideflax.training.writers import TensorBoardWriter, WandbWriter, Writer, require
 
 
@@ -44,15 +45,14 @@ def main(args: argparse.Namespace) -> None:
         made: list[Writer] = [TensorBoardWriter(folder)] if args.tensorboard else []
         return made + ([WandbWriter(folder, args.wandb, config)] if args.wandb else [])
 
-    stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: stopping.append(number))
+    keep_compiled()
+    stop = StopSignal()
     try:
         with TrainingProgress() as progress:
-            result = train(config, folder, progress=progress, make_writers=writers, should_stop=lambda: bool(stopping))
+            result = train(config, folder, progress=progress, make_writers=writers, should_stop=stop)
     except Interrupted as interruption:
-        console.print(str(interruption), style="yellow")
-        raise SystemExit(128 + stopping[0]) from None
+        console.print(str(interruption), style="yellow", markup=False)
+        raise SystemExit(128 + stop.number) from None
     _print_result(result, folder)
     if result["status"] != "finished":
         raise SystemExit(1)
@@ -65,12 +65,19 @@ def _name(spec: str) -> str:
 
 def _join(where: str) -> None:
     if where == "auto":
-        jax.distributed.initialize()
+        _initialize()
         return
     address, *numbers = where.split(",")
     if len(numbers) != 2 or not all(n.isdigit() for n in numbers):
         raise UserError(f"--distributed must be auto or HOST:PORT,COUNT,INDEX, got {where!r}")
-    jax.distributed.initialize(address, int(numbers[0]), int(numbers[1]))
+    _initialize(address, int(numbers[0]), int(numbers[1]))
+
+
+def _initialize(*where: Any) -> None:
+    try:
+        jax.distributed.initialize(*where)
+    except (ValueError, RuntimeError) as error:  # no cluster that JAX knows, nobody at the address, a wrong index
+        raise UserError(f"--distributed can't join the other processes: {error}; give HOST:PORT,COUNT,INDEX") from None
 
 
 def _print_result(result: dict[str, Any], folder: Path) -> None:
@@ -80,8 +87,6 @@ def _print_result(result: dict[str, Any], folder: Path) -> None:
             f"{result['dataset']['test_count']:,} images of {result['dataset']['name']}; {result['train_seconds']:,.0f} s of "
             f"training at {result['images_per_second']:,.0f} images/s, {result['compile_seconds']:.1f} s of compilation"
         )
-    elif "error" in result:
-        console.print(f"{result['status']}: {result['error']}", style="red", markup=False)
     else:
-        console.print(f"[bold red]{result['status']}[/]: the loss is no longer finite; try a smaller learning rate")
+        console.print(f"{result['status']}: {result.get('error')}", style="red", markup=False)
     console.print(f"result in {folder / 'result.json'}", markup=False)

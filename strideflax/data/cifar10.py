@@ -4,9 +4,11 @@ The canonical order is that of the files: ``data_batch_1`` to ``data_batch_5``, 
 """
 
 import gzip
+import hashlib
 import io
 import math
 import pickle
+import re
 import tarfile
 import zlib
 from collections import Counter
@@ -112,8 +114,11 @@ def decode(files: Mapping[str, bytes], suffix: str, folder: Path) -> Arrays:
     layout: Callable[[bytes, Path], tuple[np.ndarray, np.ndarray]] = binary_batch if suffix else python_batch
     batches = {stem: layout(files[stem], folder / f"{stem}{suffix}") for stem in FILES}
     count = Counter(len(labels) for labels, _ in batches.values()).most_common(1)[0][0]
+    seen: dict[bytes, str] = {}
     for stem, (labels, _) in batches.items():
         path = folder / f"{stem}{suffix}"
+        if (twin := seen.setdefault(hashlib.sha256(files[stem]).digest(), stem)) != stem:
+            raise DataError(f"{path} is the same file as {twin}{suffix}, expected six different ones")
         if len(labels) != count:
             raise DataError(f"{path} holds {len(labels)} images, expected {count} as in the other files")
         if labels.max() >= len(CLASSES):
@@ -148,6 +153,7 @@ def python_batch(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle raises nearly anything
         raise DataError(f"{path} is damaged or no CIFAR-10 batch: {type(error).__name__}: {error}") from None
+    _check_place(batch, path)
     labels = batch.get(b"labels") if isinstance(batch, dict) else None
     planes = batch.get(b"data") if isinstance(batch, dict) else None
     if not isinstance(labels, list) or not labels or not all(type(v) is int and 0 <= v < 256 for v in labels):
@@ -156,6 +162,16 @@ def python_batch(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(planes, _PickledArray) or (planes.shape, len(planes.data)) != (expected, math.prod(expected)):
         raise DataError(f"{path}: expected data of uint8 {expected}, got {getattr(planes, 'shape', None)}")
     return np.array(labels, np.uint8), np.frombuffer(planes.data, np.uint8).reshape(expected)
+
+
+def _check_place(batch: Any, path: Path) -> None:
+    """Refuse an official file under another's name: its ``batch_label`` is like "training batch 1 of 5"."""
+    label = batch.get(b"batch_label") if isinstance(batch, dict) else None
+    found = re.fullmatch(rb"(training|testing) batch (\d) of \d", label) if isinstance(label, bytes) else None
+    if found:
+        stem = "test_batch" if found[1] == b"testing" else f"data_batch_{found[2].decode()}"
+        if stem != path.name:
+            raise DataError(f"{path} holds the images of {stem}: the files are swapped")
 
 
 class _PickledType:

@@ -81,7 +81,7 @@ def cifar10_c_errors(
 
 def _array(folder: Path, name: str) -> np.ndarray:
     try:
-        return np.load(folder / f"{name}.npy", mmap_mode="r")
+        return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(

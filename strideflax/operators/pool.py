@@ -151,7 +151,7 @@ def _max_pool(
     implementation: str,
 ) -> Array:
     is_float = jnp.issubdtype(x.dtype, jnp.floating)
-    lowest = -np.inf if is_float else jnp.iinfo(x.dtype).min
+    lowest = -np.inf if is_float else x.dtype.type(0) if x.dtype == bool else jnp.iinfo(x.dtype).min
     x = pad_border(x, pads, border, lowest)
     windows = Windows(x.shape[1:-1], window, stride, dilation)
     if implementation == "lax":

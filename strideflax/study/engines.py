@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 
 from strideflax.errors import UserError
-from strideflax.study.worker import take_share, train_folder
+from strideflax.study.worker import start_worker, train_folder
 
 TICK_SECONDS = 0.5
 ATTEMPTS = 3  # a run whose worker died is placed again; one that raises is not, it is written down as failed
@@ -46,7 +46,9 @@ def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1) -> None:
                     if folder in left and (folder / "metrics.jsonl").exists() and not _ended(future):
                         left[folder] += 1
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in multiprocessing.active_children():
+                    worker.terminate()  # it ends its step, and saves
+                pool.shutdown(cancel_futures=True)
                 raise
         if hopeless := [folder for folder, deaths in left.items() if deaths >= ATTEMPTS]:
             raise UserError(
@@ -74,7 +76,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     slots = context.Queue()
     for share in _shares(workers):
         slots.put(share)
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=take_share, initargs=(slots,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(slots,))
 
 
 def _shares(workers: int) -> list[dict[str, object]]:

@@ -20,11 +20,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from strideflax.errors import UserError
 from strideflax.training.run_folder import read_json, read_metrics
 
+SHIPPED = Path(__file__).parent / "shipped"
 FINISHED = "finished"
 OUTCOMES = ("test_accuracy", "test_loss", "val_accuracy", "val_loss", "train_loss")
 COSTS = ("macs", "params", "images_per_second", "train_seconds", "compile_seconds")
@@ -55,6 +57,18 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     if not rows:
         raise UserError(f"{path} holds no runs; expected folders with a config.json or a result.json, or rows of runs")
     return _frame(rows)
+
+
+def shipped(name: str) -> pd.DataFrame:
+    """Return the runs of a study that comes with strideflax, e.g. ``"ablation_shapes"``; see `load`.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    studies = {file.name.removesuffix(".jsonl.gz"): file for file in sorted(SHIPPED.glob("*.jsonl.gz"))}
+    if name not in studies:
+        raise UserError(f"no study {name!r} comes with strideflax; there are: {', '.join(studies) or 'none'}")
+    return load(studies[name])
 
 
 def save(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -129,6 +143,8 @@ def _result(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder / 'result.json'} has no status, so it is not a strideflax run's")
     config = result.pop("config", None) or _config(folder)
     dataset = result.pop("dataset", None) or {}
+    if not (isinstance(config, Mapping) and isinstance(dataset, Mapping)):
+        raise ValueError(f"{folder / 'result.json'} has no groups of fields as config and dataset")
     return _flat(config) | _flat(result) | _flat(dataset, "dataset_")
 
 
@@ -152,12 +168,14 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     known = [{name: _hashable(value) for name, value in row.items() if value is not None} for row in rows]
     frame = pd.DataFrame(known, columns=list(columns))
     for name in (*OUTCOMES, *COSTS):
-        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float).where(np.isfinite)
     return frame
 
 
 def _hashable(value: Any) -> Any:
-    """Return JSON's lists as tuples, so that columns such as ``model.widths`` can be grouped by."""
+    """Return JSON's lists as tuples, so that columns such as ``model.widths`` can be grouped by; objects in them as text."""
+    if isinstance(value, Mapping):
+        return json.dumps(value)
     return tuple(_hashable(entry) for entry in value) if isinstance(value, list) else value
 
 
@@ -166,7 +184,7 @@ def _read_rows(file: Path) -> list[dict[str, Any]]:
         content = file.read_bytes()
         text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode()
         rows = [json.loads(line) for line in text.splitlines()]
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, RecursionError):
         raise UserError(
             f"{file} is not a results file; expected .jsonl or .jsonl.gz with one JSON object a line"
         ) from None

@@ -1,36 +1,51 @@
 """What a worker does, on whatever machine an engine puts it: train the run whose folder it is given."""
 
+import multiprocessing
 import os
+import signal
+import threading
 import traceback
 from pathlib import Path
 
 from strideflax.training.environment import versions
-from strideflax.training.run_folder import RunFolderError, read_json, read_result, write_json
+from strideflax.training.quiet import quiet_storage
+from strideflax.training.run_folder import InUseError, RunFolderError, read_json, read_result, write_json
+from strideflax.training.stop_signal import StopSignal
+
+_stop: StopSignal | None = None  # in a worker of the local engine
 
 
 def train_folder(folder: str) -> str:
     """Train the run that ``folder/config.json`` describes, or go on with it; return its status.
 
-    A run that fails is written down as such, with the error, and raises nothing: the others go on.
+    A run that fails is written down as such, with the error, and raises nothing: the others go on. A disk's trouble is
+    not the run's: it is raised.
     """
-    import jax
-
     from strideflax.config import Config
-    from strideflax.training.run import train
+    from strideflax.training.compile_cache import keep_compiled
+    from strideflax.training.run import Interrupted, train
 
-    # Runs of one shape, such as the seeds of an operator, share a compiled program.
-    jax.config.update("jax_compilation_cache_dir", str(Path(folder).absolute().parent / ".compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     path = Path(folder)
+    keep_compiled(path.parent / ".compiled")  # runs of one shape, such as the seeds of an operator, share a program
     config = Config.from_dict(read_json(path / "config.json"))
     try:
-        return str(train(config, path)["status"])
-    except RunFolderError:
-        raise  # another process has the run, or the folder is not ours: nothing to write down
+        return str(train(config, path, should_stop=lambda: _stop is not None and _stop())["status"])
+    except InUseError:
+        return "running"  # another process has it: left to it
+    except Interrupted:
+        return "started"
+    except (RunFolderError, OSError):
+        raise  # the folder is not ours, or can't be written: nothing to write down
     except Exception as error:
         if read_result(path) is None:
             write_json(path / "result.json", _failure(config.to_dict(), error))
         return "failed"
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _failure(config: dict[str, object], error: Exception) -> dict[str, object]:
@@ -45,12 +60,20 @@ def _failure(config: dict[str, object], error: Exception) -> dict[str, object]:
     }
 
 
-def take_share(slots: "object") -> None:
-    """Bind this worker process to one slot: an accelerator, or a share of the cores. Runs before JAX is imported.
+def start_worker(slots: "object") -> None:
+    """Bind this worker process to one slot: an accelerator, or a share of the cores. Runs before JAX computes.
+
+    Ctrl-C is the sweep's to answer: it asks its workers by SIGTERM, upon which a run saves after its step. When the sweep is
+    gone, its workers go too.
 
     Args:
         slots: a queue of dicts, ``{"cores": [...]}`` or ``{"accelerator": "0"}``; each worker takes one.
     """
+    global _stop
+    quiet_storage()
+    _stop = StopSignal()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     share = slots.get()  # type: ignore[attr-defined]
     if "accelerator" in share:
         os.environ["CUDA_VISIBLE_DEVICES"] = share["accelerator"]

@@ -1,7 +1,10 @@
 """Checkpoints: Orbax's atomic steps, each with a manifest of checksums, so that a damaged one is noticed and passed over."""
 
+import errno
 import hashlib
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import orbax.checkpoint as ocp
 from strideflax.training.run_folder import RunFolderError, read_json, write_json
 
 KEPT = 2  # the newest and one to fall back on
+LATE_SECONDS = 1.0  # for the other writers of a save that failed, which would still complain while Python shuts down
 
 
 class Checkpoints:
@@ -33,13 +37,22 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, step: int, state: Any, meta: dict[str, Any]) -> None:
-        """Save the pytree ``state`` and the JSON values ``meta`` as ``step``, and forget all but the newest two."""
+        """Save the pytree ``state`` and the JSON values ``meta`` as ``step``, and forget all but the newest two.
+
+        The manifest comes last and in one piece: without it a checkpoint is none.
+
+        Raises:
+            OSError: a full disk or a read-only folder; the checkpoints before are as they were.
+        """
         if self._manager.latest_step() == step:
             return
-        self._manager.save(
-            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)), force=True
-        )
-        self._manager.wait_until_finished()
+        items = {"state": ocp.args.StandardSave(state), "meta": ocp.args.JsonSave(meta | {"types": _types(state)})}
+        try:
+            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+            self._manager.wait_until_finished()
+        except Exception as error:  # Orbax and its storage raise many kinds
+            time.sleep(LATE_SECONDS)
+            raise _as_disk_error(error, self.folder / str(step)) from None
         if jax.process_index() == 0:
             write_json(self._manifest(step), self._checksums(step))
             for stale in self.folder.glob("*.sha256.json"):
@@ -55,17 +68,32 @@ class Checkpoints:
 
         Returns:
             ``state`` is None if no sound checkpoint is left.
+
+        Raises:
+            RunFolderError: a sound checkpoint of other shapes or types than ``like``.
         """
         damaged: list[str] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             if self._is_sound(step):
-                args = ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore())
-                restored = self._manager.restore(step, args=args)
-                return restored.state, restored.meta, damaged
+                meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+                self._check_types(step, meta.pop("types", None), like)
+                args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
+                return self._manager.restore(step, args=args).state, meta, damaged
             damaged.append(f"checkpoint {step} is damaged (its checksums differ or are missing)")
             if drop_damaged:
                 self._drop(step)
         return None, {}, damaged
+
+    def _check_types(self, step: int, saved: list[str] | None, like: Any) -> None:
+        """Orbax would cast silently. Checkpoints from before types were noted have None."""
+        wanted = _types(like)
+        if saved not in (None, wanted):
+            pairs = list(zip(saved, wanted, strict=False))
+            difference = next((f"{s} where {w} is expected" for s, w in pairs if s != w), None)
+            raise RunFolderError(
+                f"checkpoint {step} in {self.folder} holds {difference or f'{len(saved)} arrays, expected {len(wanted)}'}: "
+                "it is of another version; choose another --workdir"
+            )
 
     def _drop(self, step: int) -> None:
         if jax.process_index() == 0:
@@ -86,3 +114,16 @@ class Checkpoints:
         root = self.folder / str(step)
         files = sorted(p for p in root.rglob("*") if p.is_file())
         return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def _types(tree: Any) -> list[str]:
+    """Return each array's type and shape, e.g. ``"float32[3, 3]"``, in the order of the leaves."""
+    return [f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(tree)]
+
+
+def _as_disk_error(error: Exception, path: Path) -> Exception:
+    """Return the OSError that a disk's trouble is, however Orbax wraps it, or ``error`` itself."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number), str(path))
+    return error

@@ -1,5 +1,6 @@
 """A run from configuration to result: prepare, resume, train, evaluate, write down."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -7,20 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import filelock
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from strideflax.config import Config
+from strideflax.data.dataset import load_dataset
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.environment import versions
 from strideflax.training.progress import Progress, Silent
 from strideflax.training.run_folder import (
     RunFolderError,
     append_metrics,
+    check_folder,
     claim_folder,
+    held,
     keep_metrics,
+    read_json,
     read_metrics,
     read_result,
     write_json,
@@ -28,6 +32,8 @@ from strideflax.training.run_folder import (
 from strideflax.training.step import TrainState
 from strideflax.training.trainer import Trainer, prepare
 from strideflax.training.writers import Writer
+
+CHECKED_STEPS = 50  # how often the loop looks whether the loss is finite, which waits for the device
 
 
 class Interrupted(Exception):
@@ -67,7 +73,7 @@ class Run:
             self.progress.note(line)
         if restored is not None:
             state = restored
-            self._check_images(meta["dataset_fingerprint"])
+            _check_images(self.folder, meta["dataset_fingerprint"], self.trainer.dataset.fingerprint)
             self.clock.__dict__.update(meta["clock"])
             self.progress.note(f"resumed at step {int(state.step)} of {self.trainer.total_steps}: {self.folder}")
         if self.writes:
@@ -79,15 +85,8 @@ class Run:
         fingerprint = self.trainer.dataset.fingerprint
         self.checkpoints.save(int(state.step), state, {"clock": vars(self.clock), "dataset_fingerprint": fingerprint})
 
-    def _check_images(self, before: str) -> None:
-        if (now := self.trainer.dataset.fingerprint) != before:
-            raise RunFolderError(
-                f"{self.folder} was begun on images with fingerprint {before}, those found now have {now}; give it the same "
-                "images, or another --workdir"
-            )
-
-    def epochs(self, state: TrainState) -> tuple[TrainState, str]:
-        """Train to the end; return the final state and "finished", or "diverged" at the first loss that is not finite."""
+    def epochs(self, state: TrainState) -> tuple[TrainState, str | None]:
+        """Train to the end; return the final state, and what went wrong if a loss was not finite."""
         trainer, total = self.trainer, self.trainer.total_steps
         train, val = trainer.pixels(trainer.dataset.train), trainer.pixels(trainer.dataset.val)
         step = self._compile(state, train)
@@ -96,19 +95,24 @@ class Run:
             epoch = done // trainer.steps_per_epoch
             order = trainer.order(epoch)
             first, last = done, min((epoch + 1) * trainer.steps_per_epoch, total)
-            start, stop = time.perf_counter(), False
+            start, stop, sound = time.perf_counter(), False, True
             for done in range(first + 1, last + 1):
                 state = step(state, train, order, trainer.key)
                 self.progress.step(done, total)
-                if jax.process_count() == 1 and (stop := self.should_stop()):
+                stop = jax.process_count() == 1 and self.should_stop()
+                if stop or done == last or done % CHECKED_STEPS == 0:
+                    sound = math.isfinite(float(state.loss_sum))  # waits for the device
+                if stop or not sound:
                     break
             seconds = _since(start, state)
             self.clock.train_seconds += seconds
+            if not sound:
+                return state, _diverged("training", done)
             if done == last:
                 stop = stop or (jax.process_count() > 1 and self._asked_to_stop())
                 record = self._record(state, epoch, last - first, seconds) | trainer.evaluate_as("val", state, val)
-                if not all(math.isfinite(record[loss] or 0.0) for loss in ("train_loss", "val_loss")):
-                    return state, "diverged"
+                if not math.isfinite(record["val_loss"] or 0.0):
+                    return state, _diverged("validation", done)
                 state = state._replace(loss_sum=state.loss_sum * 0, correct_sum=state.correct_sum * 0)
                 self._log(record)
             due = done == last and (epoch + 1) % trainer.config.checkpoint_epochs == 0
@@ -116,7 +120,7 @@ class Run:
                 self.save(state)
             if stop and done < total:
                 raise Interrupted(f"stopped at step {done} of {total}; the same command goes on from there")
-        return state, "finished"
+        return state, None
 
     def _asked_to_stop(self) -> bool:
         """Return whether any host was asked to stop: all must leave at the same step, so they agree after each epoch."""
@@ -151,6 +155,21 @@ class Run:
         self.progress.epoch(record)
 
 
+def _diverged(which: str, step: int) -> str:
+    return (
+        f"the {which} loss is not finite at step {step} (looked at every {CHECKED_STEPS} steps); try a smaller "
+        "optimizer.learning_rate, a longer optimizer.warmup_epochs, or optimizer.clip_norm=1"
+    )
+
+
+def _check_images(folder: Path, before: str, now: str) -> None:
+    if now != before:
+        raise RunFolderError(
+            f"{folder} was begun on images with fingerprint {before}, those found now have {now}; give it the same "
+            "images, or another --workdir"
+        )
+
+
 def _since(start: float, state: TrainState) -> float:
     jax.block_until_ready(state)
     return time.perf_counter() - start
@@ -178,51 +197,53 @@ def train(
 
     Raises:
         UserError: the run can't start; the folder is as it was.
+        OSError: a full disk or a read-only folder; what was saved before is as it was.
         Interrupted: ``should_stop`` said so.
     """
     progress = progress or Silent()
-    if (folder / "config.json").exists() and (result := read_result(folder)) is not None:
-        claim_folder(folder, config)
-        progress.note(f"already finished: {folder}")
-        return result
+    check_folder(folder, config)  # before images are loaded
+    if (result := read_result(folder)) is not None:
+        return _ended(folder, config, result, progress)
     trainer = prepare(config)
     progress.plan(trainer.plan)
     writes = jax.process_index() == 0
     if writes:
         claim_folder(folder, config)
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        if writes:
-            lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise RunFolderError(
-            f"{folder} is in use by another process; wait for it or choose another --workdir"
-        ) from None
-    try:
+    with held(folder) if writes else contextlib.nullcontext():
+        if (result := read_result(folder)) is not None:  # another process was quicker
+            return _ended(folder, config, result, progress)
         with Checkpoints(folder / "checkpoints") as checkpoints:
             writers = make_writers(folder) if writes else ()
             return _finish(Run(trainer, folder, progress, writers, should_stop, checkpoints))
-    finally:
-        lock.release()
+
+
+def _ended(folder: Path, config: Config, result: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Return the result that is there, if it is of the images that are asked for."""
+    before = read_json(folder / "config.json")["data"]["dir"]
+    if config.data.dir != before and (dataset := result.get("dataset")):
+        _check_images(folder, dataset["fingerprint"], load_dataset(config.data).fingerprint)
+    progress.note(f"already {result['status']}: {folder}")
+    return result
 
 
 def _finish(run: Run) -> dict[str, Any]:
     """Train to the end, read the test set once with the final weights, and write ``result.json``, last."""
     try:
-        state, status = run.epochs(run.resume())
+        state, error = run.epochs(run.resume())
     finally:
         for writer in run.writers:
             writer.close()
     trainer, config = run.trainer, run.trainer.config
-    sound = status == "finished"
-    test = trainer.evaluate_as("test", state, trainer.pixels(trainer.dataset.test) if sound else None)
-    if sound and not math.isfinite(test["test_loss"] or 0.0):
-        sound, status, test = False, "diverged", trainer.evaluate_as("test", state, None)
+    test = trainer.evaluate_as("test", state, trainer.pixels(trainer.dataset.test) if error is None else None)
+    if not math.isfinite(test["test_loss"] or 0.0):
+        error, test = _diverged("test", int(state.step)), trainer.evaluate_as("test", state, None)
+    sound = error is None
     records = read_metrics(run.folder)
     last = records[-1] if records else {}
     plan = trainer.plan
     result = {
-        "status": status,
+        "status": "finished" if sound else "diverged",
+        **({} if sound else {"error": error}),
         **test,
         **{name: last.get(name) if sound else None for name in ("val_accuracy", "val_loss", "train_loss")},
         **{

@@ -191,3 +191,26 @@ def test_archive_is_kept_decoded(cifar10, tmp_path, monkeypatch):
     read_cifar10(path)
     monkeypatch.setattr(layouts, "read_archive", lambda path: pytest.fail("decoded again"))
     check(read_cifar10(path)[0], cifar10)
+
+
+def test_two_files_swapped_are_noticed_by_their_label(cifar10, tmp_path):
+    folder = cifar10.python(tmp_path / "data")
+    for path in folder.iterdir():
+        place = (
+            b"testing batch 1 of 1"
+            if path.name == "test_batch"
+            else b"training batch %b of 5" % path.name[-1:].encode()
+        )
+        path.write_bytes(path.read_bytes().replace(b"U\x07a batch", b"U" + bytes([len(place)]) + place))
+    check(read_cifar10(folder)[0], cifar10)
+    (folder / "data_batch_2").rename(folder / "aside")
+    (folder / "test_batch").rename(folder / "data_batch_2")
+    (folder / "aside").rename(folder / "test_batch")
+    assert refused(folder) == f"{folder / 'data_batch_2'} holds the images of test_batch: the files are swapped"
+
+
+def test_one_file_in_the_place_of_two_is_noticed(cifar10, tmp_path):
+    folder = cifar10.binary(tmp_path / "data")
+    (folder / "data_batch_4.bin").write_bytes((folder / "data_batch_1.bin").read_bytes())
+    message = f"{folder / 'data_batch_4.bin'} is the same file as data_batch_1.bin, expected six different ones"
+    assert refused(folder) == message

@@ -154,6 +154,12 @@ def test_an_unknown_implementation_is_refused():
         max_pool(row(1, 2), 2, implementation="fast")
 
 
+def test_max_pool_of_booleans_is_any():
+    y = max_pool(row(True, False, False, False, False, dtype=bool), 3, stride=2, padding=1)
+    assert y.dtype == bool
+    np.testing.assert_array_equal(y[0, :, 0], [True, False, False])
+
+
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "int8"])
 def test_max_pool_of_integers(dtype):
     y = max_pool(row(3, 1, 2, 7, 0, dtype=dtype), 3, stride=2, padding=1)

@@ -156,6 +156,5 @@ def test_wrong_arguments_are_refused():
         SpectralPool(1, window=3)
 
 
-@pytest.mark.parametrize("shape", [(0, 6, 6, 2), (2, 6, 6, 0)])
-def test_no_images_or_channels_are_no_error(shape):
-    assert spectral_pool(np.zeros(shape, np.float32)).shape == (shape[0], 3, 3, shape[3])
+def test_no_images_are_no_error():
+    assert spectral_pool(np.zeros((0, 6, 6, 2), np.float32)).shape == (0, 3, 3, 2)

@@ -161,3 +161,14 @@ def test_the_package_offers_results_without_importing_pandas_before_it_is_asked(
     script = "import sys, strideflax; early = 'pandas' in sys.modules; print(early, strideflax.results.load.__name__)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "load"]
+
+
+def test_the_studies_that_come_along_are_complete():
+    runs = results.shipped("ablation_shapes")
+    assert len(runs) == 8 * 2 * 5
+    assert set(runs["status"]) == {"finished"}
+    assert not runs.duplicated(["model.downsample", "augment.crop", "seed"]).any()
+    assert runs["shift_consistency.reflect.consistency.4"].between(0.5, 1).all()
+    assert set(runs["dataset_name"]) == {"shapes"}
+    with pytest.raises(UserError, match="no study 'imagenet' comes with strideflax; there are: ablation_shapes"):
+        results.shipped("imagenet")

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from strideflax.training.checkpoint import Checkpoints
+from strideflax.training.run_folder import RunFolderError
 
 
 def state(step: int) -> dict:
@@ -67,3 +68,21 @@ def test_saving_goes_on_after_a_damaged_one_was_dropped(saved):
     found, meta, _ = restore(saved)
     assert float(found["w"][0, 0]) == 30.0
     assert meta == {"step": 30}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"w": jnp.zeros((64, 64), jnp.bfloat16)}, r"holds float32\[64, 64\] where bfloat16\[64, 64\] is expected"),
+        ({"w": jnp.zeros((64, 32))}, r"holds float32\[64, 64\] where float32\[64, 32\] is expected"),
+        ({"more": jnp.zeros(2)}, r"holds int32\[\] where float32\[2\] is expected"),
+    ],
+)
+def test_other_shapes_or_types_are_refused_and_never_cast(saved, other, message):
+    with Checkpoints(saved) as checkpoints, pytest.raises(RunFolderError, match=message):
+        checkpoints.restore(state(0) | other)
+
+
+def test_a_checkpoint_of_fewer_arrays_is_refused(saved):
+    with Checkpoints(saved) as checkpoints, pytest.raises(RunFolderError, match="holds 2 arrays, expected 3"):
+        checkpoints.restore(state(0) | {"z": jnp.zeros(2)})

@@ -56,10 +56,11 @@ def one_device(tmp_path_factory) -> list[float]:
     return losses(folder)
 
 
-def test_four_devices_give_the_losses_of_one(one_device, tmp_path):
-    finish(start(4, "--workdir", tmp_path / "run"))
+@pytest.mark.parametrize("devices", [2, 4])
+def test_several_devices_give_the_losses_of_one(devices, one_device, tmp_path):
+    finish(start(devices, "--workdir", tmp_path / "run"))
     assert losses(tmp_path / "run") == pytest.approx(one_device, rel=1e-4)
-    assert "4 JAX devices" in json.loads((tmp_path / "run" / "result.json").read_text())["device"]
+    assert f"{devices} JAX devices" in json.loads((tmp_path / "run" / "result.json").read_text())["device"]
 
 
 def test_two_processes_give_the_losses_of_one(one_device, tmp_path):

@@ -134,8 +134,25 @@ def test_a_finished_run_is_left_alone(finished, tiny):
 
 
 def test_another_configuration_does_not_touch_the_folder(finished, tiny):
-    with pytest.raises(RunFolderError, match="belongs to another configuration"):
-        train(tiny(seed=1), finished)
+    changed = {"model.strides": (1, 4)}
+    message = r"another configuration: model.strides is \[1, 2\] there, \[1, 4\] here, seed is 0 there, 1 here; choose"
+    with pytest.raises(RunFolderError, match=message):
+        train(tiny(seed=1, **changed), finished)
+
+
+def test_a_wrong_folder_is_refused_before_images_are_looked_for(finished, tiny):
+    with pytest.raises(RunFolderError, match="another configuration"):
+        train(tiny(**{"data.name": "cifar10", "data.dir": "/no/such/folder"}), finished)
+
+
+def test_a_finished_run_is_none_of_other_images(finished, tiny, monkeypatch):
+    from strideflax.data import dataset
+
+    elsewhere = tiny(**{"data.dir": "elsewhere"})
+    assert train(elsewhere, finished)["status"] == "finished", "the same images in another place"
+    monkeypatch.setattr(dataset, "SHAPES_SEEDS", (7, 8))
+    with pytest.raises(RunFolderError, match="was begun on images with fingerprint"):
+        train(elsewhere, finished)
 
 
 def test_a_folder_of_something_else_is_not_taken(tiny, tmp_path):
@@ -159,7 +176,31 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(tiny, tmp_path):
     result = train(tiny(**changes), tmp_path / "run")
     assert result["status"] == "diverged"
     assert result["test_accuracy"] is None
+    assert result["steps"] <= 50
+    assert f"not finite at step {result['steps']}" in result["error"]
+    assert "try a smaller optimizer.learning_rate" in result["error"]
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+
+
+def test_a_loss_that_stops_being_finite_keeps_the_last_good_checkpoint(finished, tiny, tmp_path, monkeypatch):
+    from strideflax.training import trainer
+
+    make = trainer.make_train_step
+
+    def poisoned(*arguments):
+        step = make(*arguments)
+
+        def bad(state, *inputs):
+            state = step(state, *inputs)
+            return state._replace(loss_sum=jax.numpy.where(state.step >= 12, jax.numpy.nan, state.loss_sum))
+
+        return bad
+
+    monkeypatch.setattr(trainer, "make_train_step", poisoned)
+    result = train(tiny(), tmp_path / "run")
+    assert (result["status"], result["steps"]) == ("diverged", 15)
+    assert [record["epoch"] for record in read_metrics(tmp_path / "run")] == [1, 2]
+    assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.is_dir()) == ["10", "5"]
 
 
 @pytest.mark.parametrize(
