@@ -59,6 +59,6 @@ def _batched(primitive: Primitive, operands: Any, axes: Any, **static: Any) -> t
     folded = []
     for operand, axis in zip(operands, axes, strict=True):
         whole = jnp.broadcast_to(operand, (count, *operand.shape)) if axis is None else jnp.moveaxis(operand, axis, 0)
-        folded.append(whole.reshape(-1, *whole.shape[2:]))
+        folded.append(whole.reshape(count * whole.shape[1], *whole.shape[2:]))
     result = primitive.bind(*folded, **static)
-    return result.reshape(count, -1, *result.shape[1:]), 0
+    return result.reshape(*whole.shape[:2], *result.shape[1:]), 0

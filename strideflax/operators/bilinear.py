@@ -10,7 +10,7 @@ a sum of matrix products or of dense stride-1 convolutions, on every platform.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from strideflax.operators import native, onednn
-from strideflax.operators.border import pad_border
+from strideflax.operators.border import every, pad_border
 from strideflax.operators.geometry import Pads, extent, padded_output_size
 
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
@@ -121,8 +121,8 @@ def _batched(
     images, kernel_axis = operands[0], axes[1]
     if primitive is not _kernel_gradient and kernel_axis is None:
         images = jnp.moveaxis(images, axes[0], 0)
-        y = primitive.bind(images.reshape(-1, *images.shape[2:]), operands[1], **how)
-        return y.reshape(count, -1, *y.shape[1:]), 0
+        y = primitive.bind(images.reshape(count * images.shape[1], *images.shape[2:]), operands[1], **how)
+        return y.reshape(*images.shape[:2], *y.shape[1:]), 0
     wide = []
     for a, axis in zip(operands, axes, strict=True):
         a = jnp.broadcast_to(a, (count, *a.shape)) if axis is None else jnp.moveaxis(a, axis, 0)
@@ -131,10 +131,6 @@ def _batched(
     geometry = how.pop("geometry")
     y = primitive.bind(*wide, geometry=geometry._replace(groups=geometry.groups * count), **how)
     return y.reshape(*y.shape[:-1], count, -1), y.ndim - 1
-
-
-# Their transposes. A cotangent `c` has the shape of the result; the argument asked for comes as a
-# placeholder with nothing but its `aval`.
 
 
 def _bilinear(
@@ -150,6 +146,9 @@ def _bilinear(
     mlir.register_lowering(primitive, partial(_lower_on_cpu, name, shape, compute), platform="cpu")
     return primitive
 
+
+# Their transposes. A cotangent `c` has the shape of the result; the argument asked for comes as a placeholder with nothing
+# but its `aval`.
 
 _convolution: Primitive
 _input_gradient: Primitive
@@ -194,6 +193,8 @@ def _formulation(kernel: Any, geometry: Geometry, implementation: str) -> Formul
     Its transpose turns a product per tap into one matrix product per tap, the fastest gradient where the channels fill a
     vector unit; the phases' convolutions win for thin or grouped inputs. At stride 1 XLA's own are sound and fast.
     """
+    if implementation == "taps" and geometry.groups > 1:  # one group, mapped over a batch of kernels
+        implementation = "phases"
     if implementation in _FORMULATIONS:
         return _FORMULATIONS[implementation]
     if _is_pointwise(kernel, geometry):
@@ -235,7 +236,7 @@ def _by_phase(x: Array, kernel: Array, geometry: Geometry) -> Array:
     for first in np.ndindex(*map(min, apart, kernel.shape[:-2])):
         taps = kernel[tuple(slice(t, None, q) for t, q in zip(first, apart, strict=True))]
         reach = [o + k_e - 1 for o, k_e in zip(outputs, extent(taps.shape[:-2], spread), strict=True)]
-        component = _every(x, [t * d for t, d in zip(first, dilation, strict=True)], reach, stride)
+        component = every(x, [t * d for t, d in zip(first, dilation, strict=True)], reach, stride)
         part = _by_xla(component, taps, dense)
         total = part if total is None else total + part
     assert total is not None  # a kernel has at least one tap
@@ -248,7 +249,7 @@ def _by_tap(x: Array, kernel: Array, geometry: Geometry) -> Array:
     total = None
     for tap in np.ndindex(*kernel.shape[:-2]):
         first = [t * d for t, d in zip(tap, geometry.dilation, strict=True)]
-        component = _every(x, first, outputs, geometry.stride)
+        component = every(x, first, outputs, geometry.stride)
         part = lax.dot_general(component, kernel[tap], (((x.ndim - 1,), (0,)), ((), ())))
         total = part if total is None else total + part
     assert total is not None
@@ -261,9 +262,3 @@ _FORMULATIONS: dict[str, Formulation] = {"lax": _by_xla, "taps": _by_tap, "phase
 def _padded(x: Array, kernel: Array, geometry: Geometry) -> tuple[Array, tuple[int, ...]]:
     outputs = padded_output_size(x.shape[1:-1], kernel.shape[:-2], *geometry[:3])
     return pad_border(x, geometry.pads, "zeros"), outputs
-
-
-def _every(x: Array, first: Sequence[int], count: Sequence[int], stride: Sequence[int]) -> Array:
-    """Take ``count`` pixels from ``first`` on, ``stride`` apart, along each spatial axis."""
-    stop = [f + (c - 1) * s + 1 for f, c, s in zip(first, count, stride, strict=True)]
-    return lax.slice(x, (0, *first, 0), (x.shape[0], *stop, x.shape[-1]), (1, *stride, 1))

@@ -1,8 +1,10 @@
-"""What every windowed operator asks of an array first: which axes are space, and what lies beyond their ends."""
+"""What every windowed operator asks of an array: which axes are space, what lies beyond their ends, every s-th pixel."""
+
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from strideflax.operators.geometry import Pads
 
@@ -24,3 +26,9 @@ def pad_border(x: Array, pads: Pads, border: str, fill: float = 0.0) -> Array:
     if border == "zeros":
         return jnp.pad(x, widths, constant_values=np.asarray(fill, x.dtype))
     return jnp.pad(x, widths, mode=border)
+
+
+def every(x: Array, first: Sequence[int], count: Sequence[int], stride: Sequence[int]) -> Array:
+    """Take ``count`` pixels from ``first`` on, ``stride`` apart, along each spatial axis."""
+    stop = [f + (c - 1) * s + 1 for f, c, s in zip(first, count, stride, strict=True)]
+    return lax.slice(x, (0, *first, 0), (x.shape[0], *stop, x.shape[-1]), (1, *stride, 1))

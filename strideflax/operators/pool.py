@@ -12,7 +12,7 @@ from strideflax.operators.base import Downsample
 from strideflax.operators.border import pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, padded_output_size, per_axis, real_taps
 from strideflax.operators.implementation import resolve_implementation
-from strideflax.operators.windows import Windows, fold, largest, pick, weighted_sum
+from strideflax.operators.windows import Windows, fold, largest, pick, pixels, weighted_sum
 
 IMPLEMENTATIONS = ("auto", "slices", "lax")
 
@@ -125,19 +125,14 @@ def taps(
         The pixels ``[batch, *output_size, taps, channels]``, taps in row-major order, 0 on zero padding; and a constant
         bool ``[1, *output_size, taps, 1]``, False on zero padding alone (mirrored and wrapped pixels are real).
     """
-    size = x.shape[1:-1]
-    outputs = padded_output_size(size, window, stride, pads, dilation)
+    size, real = x.shape[1:-1], np.ones((1, 1), bool)
     padded = pad_border(x.astype(jnp.promote_types(x.dtype, jnp.float32)), pads, border)
-    pixels, real = [], np.ones((1, 1), bool)
-    for tap in np.ndindex(*window):
-        first = [t * d for t, d in zip(tap, dilation, strict=True)]
-        at = [slice(f, f + (o - 1) * s + 1, s) for f, o, s in zip(first, outputs, stride, strict=True)]
-        pixels.append(padded[:, *at])
-    for n, k, s, (low, _), d, o in zip(size, window, stride, pads, dilation, outputs, strict=True):
+    windows = Windows(padded.shape[1:-1], window, stride, dilation)
+    for n, k, s, (low, _), d, o in zip(size, window, stride, pads, dilation, windows.outputs, strict=True):
         position = np.arange(o)[:, None] * s + np.arange(k) * d - low
         inside = (position >= 0) & (position < n) | (border != "zeros")
         real = (real[..., None, :, None] & inside[:, None, :]).reshape(*real.shape[:-1], o, -1)
-    return jnp.stack(pixels, axis=-2), real[..., None]
+    return jnp.stack(list(pixels(padded, windows)), axis=-2), real[..., None]
 
 
 @partial(jax.jit, static_argnums=range(1, 7))

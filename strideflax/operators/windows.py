@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array, lax
 
 from strideflax.operators.adjoint import adjoint_pair
+from strideflax.operators.border import every
 from strideflax.operators.geometry import padded_output_size
 
 Weights = tuple[tuple[float, ...], ...]  # one for each tap of each spatial axis; a pixel's weight is their product
@@ -54,11 +55,9 @@ def _slices(x: Array, axis: int, *, first: range, count: int, stride: int) -> li
 
 def pixels(x: Array, windows: Windows) -> Iterator[Array]:
     """Yield the first pixel of every window, then the second, in row-major order: ``[batch, *outputs, channels]`` each."""
-    outputs = windows.outputs
     for tap in np.ndindex(*windows.window):
         first = [t * d for t, d in zip(tap, windows.dilation, strict=True)]
-        stop = [f + (o - 1) * s + 1 for f, o, s in zip(first, outputs, windows.stride, strict=True)]
-        yield lax.slice(x, (0, *first, 0), (x.shape[0], *stop, x.shape[-1]), (1, *windows.stride, 1))
+        yield every(x, first, windows.outputs, windows.stride)
 
 
 def largest(x: Array, windows: Windows) -> tuple[Array, Array]:

@@ -210,6 +210,20 @@ def test_vmap_is_a_loop_in_values_and_gradients(inputs, random):
                 np.testing.assert_allclose(ours[i], plain, **EXACT)
 
 
+@pytest.mark.parametrize("implementation", ["auto", "taps", "phases"])
+def test_vmap_over_kernels_and_over_no_images(implementation, random):
+    x, kernels = random.normal(size=(3, 0, 6, 5, 4)), random.normal(size=(3, 3, 3, 4, 2))
+    x, kernels = x.astype(np.float32), kernels.astype(np.float32)
+
+    def shrink(x, kernel):
+        return conv(x, kernel, stride=2, implementation=implementation)
+
+    assert jax.vmap(shrink, in_axes=(0, None))(x, kernels[0]).shape == (3, 0, 3, 3, 2)
+    images = random.normal(size=(2, 6, 5, 4)).astype(np.float32)
+    for y, kernel in zip(jax.vmap(shrink, in_axes=(None, 0))(images, kernels), kernels, strict=True):
+        np.testing.assert_allclose(y, reference.conv(images, kernel, (2, 2), "SAME", (1, 1)), rtol=1e-4, atol=1e-5)
+
+
 # Shapes on which XLA's own input gradient aborts the process
 
 FATAL = [

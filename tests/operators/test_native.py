@@ -1,7 +1,9 @@
 """oneDNN's convolutions inside XLA's programs, against XLA's own. The suite's platform has them: x86-64 Linux."""
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -111,8 +113,6 @@ def test_a_failure_inside_onednn_is_an_error_of_jax(monkeypatch):
 
 def test_many_threads_share_it(random):
     """A program that runs on several threads at once gives each its own result."""
-    from concurrent.futures import ThreadPoolExecutor
-
     kernel = jnp.asarray(random.normal(size=(3, 3, 4, 4)), jnp.float32)
     images = [jnp.asarray(random.normal(size=(2, 12, 12, 4)), jnp.float32) for _ in range(8)]
     f = jax.jit(lambda x: conv(conv(x, kernel), kernel, stride=2))
@@ -134,8 +134,6 @@ compiled = jax.jit(conv).lower(x, jnp.ones((3, 3, 3, 8))).compile()
 print(compiled.as_text().count("strideflax."), compiled(x, jnp.ones((3, 3, 3, 8)))[0, 4, 4, 0])
 """
     environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    import os
-
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -16,8 +17,6 @@ print(len(hits), float(y), jax.config.jax_compilation_cache_dir)
 
 
 def run(folder, **environment):
-    import os
-
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder)],
         env={**os.environ, **environment}, capture_output=True, text=True, check=True,
