@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from strideflax.commands.console import answer_mistakes
+from strideflax.training.memory import keep_memory
 from strideflax.training.quiet import quiet_storage
 
 COMMANDS = {
@@ -31,6 +32,7 @@ class Parser(argparse.ArgumentParser):
 def run_command(command: ModuleType, argv: Sequence[str], *, prog: str, description: str | None = None) -> None:
     """Parse ``argv`` for a module of `strideflax.commands` and run it; ``--config.x=y`` words become ``args.overrides``."""
     quiet_storage()
+    keep_memory()
     parser = Parser(
         prog=prog,
         description=description or command.__doc__,

@@ -19,7 +19,7 @@ from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import per_axis
 from strideflax.operators.table import downsampler
 
-PLACEMENTS = ("after", "before")
+PLACEMENTS = ("after", "before", "added")
 DTYPES = ("float32", "bfloat16")
 DATASETS = ("cifar10", "shapes")
 OPTIMIZERS = ("sgd", "adamw")
@@ -77,7 +77,8 @@ class ModelConfig:
         widths, blocks, strides: channels, number of blocks and stride of each stage.
         downsample: name of the operator (`strideflax.operators.table.DOWNSAMPLERS`) in every block with a stride.
         window: the operator's window or filter length; 0 is the operator's default.
-        placement: of a pool on the main path, "after" the block's first convolution or "before" it.
+        placement: of a pool on the main path, "after" the block's first convolution or "before" it. An operator that
+            convolves stands in that convolution's place, or is a layer of its own before it if "added".
         padding: the border convention of every layer.
         residual: False builds the plain net without shortcuts.
         batch_norm_momentum: share of the running statistics kept at each step.

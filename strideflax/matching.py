@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
-from strideflax.config import PLACEMENTS, Config, ModelConfig
+from strideflax.config import Config, ModelConfig
 from strideflax.errors import UserError
 from strideflax.inspection import count_macs
 from strideflax.model import abstract_model
@@ -61,7 +61,7 @@ def match_macs(config: Config, *, to: Config, by: str, size: int | Sequence[int]
 
 
 def _placed(model: ModelConfig, ratio: Callable[[ModelConfig], float]) -> ModelConfig:
-    return _closest([model, *(replace(model, placement=placement) for placement in PLACEMENTS)], ratio)
+    return _closest([model, *(replace(model, placement=placement) for placement in ("after", "before"))], ratio)
 
 
 def _widened(model: ModelConfig, ratio: Callable[[ModelConfig], float]) -> ModelConfig:

@@ -36,8 +36,8 @@ class Names:
 class Reduction(nnx.Module):
     """Convolution, BatchNorm, ReLU, with the downsampling operator where its placement says.
 
-    An operator that convolves is the convolution. Any other stands "after" the ReLU, or "before" the convolution, which then
-    runs on the small map.
+    An operator that convolves is the convolution, unless it is "added": then it is a layer with BatchNorm and ReLU of its own
+    before it. Any other stands "after" the ReLU, or "before" the convolution, which then runs on the small map.
     """
 
     def __init__(
@@ -60,13 +60,14 @@ class Reduction(nnx.Module):
         norm = batch_norm(config, out_features)
         self.relu = relu
         self.out_features = out_features
-        if cls.convolves:
+        added = cls.convolves and placement == "added" and max(stride) > 1
+        if cls.convolves and not added:
             # A window chosen for the operator is for where it downsamples, and not for the 1 x 1 projection of a shortcut.
             size = window if window and kernel > 1 and max(stride) > 1 else kernel
             options: dict[str, Any] = {"stride": stride, "window": size, "padding": config.padding}
             self.layers = nnx.List([cls(in_features, out_features, rngs=names.rngs("conv"), **options), norm])
             return
-        first = placement == "before"
+        first = placement != "after"
         options = {"stride": stride, "window": window, "padding": config.padding}
         down = cls(in_features if first else out_features, rngs=names.rngs("downsample"), **options)
         conv = StridedConv(
@@ -77,7 +78,8 @@ class Reduction(nnx.Module):
             padding=config.padding,
             rngs=names.rngs("conv"),
         )
-        self.layers = nnx.List([down, conv, norm] if first else [conv, norm, down])
+        before = [down, batch_norm(config, down.out_features)] if added else [down]
+        self.layers = nnx.List([*before, conv, norm] if first else [conv, norm, down])
         self.out_features = out_features if first else down.out_features
 
     def __call__(

@@ -53,7 +53,7 @@ def test_overrides_are_read_as_the_type_that_they_replace():
     ("spec", "words", "message"),
     [
         ("configs/missing.py", [], "configs/missing.py does not exist; configs has .*configs/stride2.py"),
-        ("configs/stride2.py:slow", [], "unknown variant 'slow'; known: quick"),
+        ("configs/stride2.py:slow", [], "unknown variant 'slow'; known: quick, narrow"),
         ("configs/stride2.py", ["--config.no_such=1"], "config.no_such does not exist; config has augment, batch_size"),
         (
             "configs/stride2.py",

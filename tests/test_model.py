@@ -161,6 +161,21 @@ def test_logits_are_those_of_the_architecture_in_its_docstring(random):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_an_added_operator_is_a_layer_of_its_own_before_the_convolution(random):
+    config = small(placement="added", residual=False)
+    x, p = images(random, 10, 12), parameters(build(config))
+    one, first, two, added, second, stem = (p[name] for name in p if name.endswith("kernel") and "head" not in name)
+    assert (added.shape, second.shape) == ((3, 3, 4, 4), (3, 3, 4, 8))
+    y = relu(norm(plain(np.asarray(x, np.float64), stem, 2)))
+    for kernel, stride in ((first, 1), (one, 1), (added, 2), (second, 1), (two, 1)):
+        y = relu(norm(plain(y, kernel, stride)))
+    expected = y.mean((1, 2)) @ p["head.kernel"] + p["head.bias"]
+    np.testing.assert_allclose(build(config)(x), expected, rtol=1e-4, atol=1e-5)
+    base = parameters(build(small(downsample="max_pool", placement="added", residual=False)))
+    for name, kernel in base.items():  # the same net with a pool there: what they share starts equal
+        assert any(np.array_equal(kernel, other) for other in p.values()), name
+
+
 # Initial values
 
 

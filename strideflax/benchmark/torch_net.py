@@ -172,6 +172,7 @@ def check_twin(config: ModelConfig) -> None:
         ("stem.downsample", config.stem.downsample, config.stem.downsample == "strided_conv", "strided_conv"),
         ("stem.pool", config.stem.pool, config.stem.pool == "none", "none"),
         ("padding", config.padding, config.padding == "SYMMETRIC", "SYMMETRIC"),
+        ("placement", config.placement, config.placement != "added", "after or before"),
         ("window", config.window, config.window % 2 == 1 or config.window == 0, "0 or odd"),
         ("stem.kernel", config.stem.kernel, config.stem.kernel % 2 == 1, "odd"),
         ("strides", steps, all(s in (1, 2, (1, 1), (2, 2)) for s in steps), "1 or 2, the same on both axes"),

@@ -75,6 +75,9 @@ def _side(contender: Contender) -> ModuleType:
         from strideflax.benchmark import torch_side
 
         return torch_side
+    from strideflax.training.memory import keep_memory
+
+    keep_memory()  # as strideflax's own programs do
     from strideflax.benchmark import jax_side
 
     return jax_side

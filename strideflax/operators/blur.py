@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.border import pad_border, spatial_axes
+from strideflax.operators.border import frame, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Stage, explicit_pads, padded_output_size, per_axis
 from strideflax.operators.pool import max_pool
 from strideflax.operators.windows import Windows, weighted_sum
@@ -55,8 +55,8 @@ def separable_filter(x: Array, filters: Sequence[np.ndarray], stride: Sequence[i
     padded_output_size(size, windows, stride, pads, ones)
     dtype = jnp.result_type(x.dtype, float)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # a sum in bfloat16 would round at every tap
-    x = pad_border(x, pads, BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros")
-    lying = Windows(x.shape[1:-1], tuple(windows), tuple(stride), ones)
+    x, pads = frame(x, pads, BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros")
+    lying = Windows(x.shape[1:-1], tuple(windows), tuple(stride), ones, pads)
     x = weighted_sum(x, windows=lying, weights=tuple(tuple(map(float, f)) for f in filters))
     return x.astype(dtype)
 

@@ -28,6 +28,11 @@ def pad_border(x: Array, pads: Pads, border: str, fill: float = 0.0) -> Array:
     return jnp.pad(x, widths, mode=border)
 
 
+def frame(x: Array, pads: Pads, border: str) -> tuple[Array, Pads]:
+    """Return ``x`` with wrapped or mirrored pixels around it, and the pads that are left: those of the border "zeros"."""
+    return (x, pads) if border == "zeros" else (pad_border(x, pads, border), ())
+
+
 def every(x: Array, first: Sequence[int], count: Sequence[int], stride: Sequence[int]) -> Array:
     """Take ``count`` pixels from ``first`` on, ``stride`` apart, along each spatial axis."""
     stop = [f + (c - 1) * s + 1 for f, c, s in zip(first, count, stride, strict=True)]

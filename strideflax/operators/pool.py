@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, lax
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.border import pad_border, spatial_axes
+from strideflax.operators.border import frame, pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, padded_output_size, per_axis, real_taps
 from strideflax.operators.implementation import resolve_implementation
 from strideflax.operators.windows import Windows, fold, largest, pick, pixels, weighted_sum
@@ -147,16 +147,17 @@ def _max_pool(
 ) -> Array:
     is_float = jnp.issubdtype(x.dtype, jnp.floating)
     lowest = -np.inf if is_float else x.dtype.type(0) if x.dtype == bool else jnp.iinfo(x.dtype).min
-    x = pad_border(x, pads, border, lowest)
-    windows = Windows(x.shape[1:-1], window, stride, dilation)
+    x, pads = frame(x, pads, border)
+    windows = Windows(x.shape[1:-1], window, stride, dilation, pads)
     if implementation == "lax":
         return _reduce(x, windows, lowest, lax.max)
-    return _maximum(x, windows) if is_float else fold(x, windows, jnp.maximum)
+    return _maximum(x, windows) if is_float else fold(x, windows, jnp.maximum, lowest)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _maximum(x: Array, windows: Windows) -> Array:
-    return fold(x, windows, jnp.maximum)
+    wide = jnp.promote_types(x.dtype, jnp.float32)  # XLA would round bfloat16 after every single maximum
+    return fold(x.astype(wide), windows, jnp.maximum, -np.inf).astype(x.dtype)
 
 
 @_maximum.defjvp
@@ -177,24 +178,25 @@ def _avg_pool(
     implementation: str,
 ) -> Array:
     wide = jnp.promote_types(x.dtype, jnp.float32)  # a sum in bfloat16 would round at every tap
-    padded = pad_border(x.astype(wide), pads, border)
-    windows = Windows(padded.shape[1:-1], window, stride, dilation)
+    dtype = jnp.result_type(x.dtype, float)
+    x, pads = frame(x.astype(wide), pads, border)
+    windows = Windows(x.shape[1:-1], window, stride, dilation, pads)
     if implementation == "lax":
-        sums = _reduce(padded, windows, 0, lax.add)
+        sums = _reduce(x, windows, 0, lax.add)
     else:
-        sums = weighted_sum(padded, windows=windows, weights=tuple((1.0,) * k for k in window))
-    if border != "zeros" or count_include_pad:
+        sums = weighted_sum(x, windows=windows, weights=tuple((1.0,) * k for k in window))
+    if count_include_pad:
         count = np.asarray(np.prod(window), wide)
     else:
-        count = real_taps(x.shape[1:-1], window, stride, pads, dilation)[None, ..., None].astype(wide)
-    return (sums / count).astype(jnp.result_type(x.dtype, float))
+        count = real_taps(windows.size, window, stride, windows.borders, dilation)[None, ..., None].astype(wide)
+    return (sums / count).astype(dtype)
 
 
 def _reduce(x: Array, windows: Windows, start: float, combine: Callable) -> Array:
     """The plain formulation: XLA's `reduce_window`."""
-    size, strides, dilation = ((1, *axes, 1) for axes in windows[1:])
-    no_pads = ((0, 0),) * x.ndim
-    return lax.reduce_window(x, np.asarray(start, x.dtype), combine, size, strides, no_pads, window_dilation=dilation)
+    size, strides, dilation = ((1, *axes, 1) for axes in windows[1:4])
+    pads = ((0, 0), *windows.borders, (0, 0))
+    return lax.reduce_window(x, np.asarray(start, x.dtype), combine, size, strides, pads, window_dilation=dilation)
 
 
 class MaxPool(Downsample):

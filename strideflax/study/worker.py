@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 
 from strideflax.training.environment import versions
+from strideflax.training.memory import keep_memory
 from strideflax.training.quiet import quiet_storage
 from strideflax.training.run_folder import InUseError, RunFolderError, read_json, read_result, write_json
 from strideflax.training.stop_signal import StopSignal
@@ -26,6 +27,7 @@ def train_folder(folder: str) -> str:
     from strideflax.training.run import Interrupted, train
 
     path = Path(folder)
+    keep_memory()
     keep_compiled(path.parent / ".compiled")  # runs of one shape, such as the seeds of an operator, share a program
     config = Config.from_dict(read_json(path / "config.json"))
     try:
