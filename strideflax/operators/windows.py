@@ -6,7 +6,7 @@ itself, is slow on a CPU, and so is `lax.reduce_window`, whose max gradient is a
 
 from collections.abc import Callable, Iterator
 from functools import partial, reduce
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -62,27 +62,32 @@ def fold(x: Array, windows: Windows, combine: Callable[[Array, Array], Array], f
     return _by_region(x, windows, fill, read)
 
 
-def _by_region(x: Array, windows: Windows, fill: float, read: Callable[[Array], Any]) -> Any:
-    """Return ``read`` of the map padded with ``fill``, put together from the windows inside it and those at each rim.
+def _by_region(maps: Any, windows: Windows, fill: float, read: Callable[[Any], Any]) -> Any:
+    """Return ``read`` of the maps padded with ``fill``, put together from the windows inside them and those at each rim.
 
     XLA does not vectorise a loop that reads through a pad, and a pad on its own is a copy of the map. Here the many windows
-    that lie inside the map read it as it is, and only the strips at the rims are padded.
+    that lie inside read the map as it is, and only the strips at the rims are padded.
     """
 
-    def along(axis: int, part: Array) -> Any:
-        if axis == x.ndim - 1:
-            return read(part)
-        pieces = []
-        for start, stop, pads in _strips(windows, axis - 1):
-            strip = lax.slice_in_dim(part, start, stop, axis=axis)
-            if any(pads):
-                edges = [(0, 0, 0)] * x.ndim
-                edges[axis] = (*pads, 0)
-                strip = lax.pad(strip, np.asarray(fill, x.dtype), edges)
-            pieces.append(along(axis + 1, strip))
-        return jax.tree.map(lambda *parts: lax.concatenate(parts, axis), *pieces) if len(pieces) > 1 else pieces[0]
+    def along(axis: int, parts: Any) -> Any:
+        if axis > len(windows.size):
+            return read(parts)
+        pieces = [
+            along(
+                axis + 1, jax.tree.map(partial(_strip, axis=axis, start=start, stop=stop, pads=pads, fill=fill), parts)
+            )
+            for start, stop, pads in _strips(windows, axis - 1)
+        ]
+        return jax.tree.map(lambda *found: lax.concatenate(found, axis), *pieces) if len(pieces) > 1 else pieces[0]
 
-    return along(1, x)
+    return along(1, maps)
+
+
+def _strip(x: Array, *, axis: int, start: int, stop: int, pads: tuple[int, int], fill: float) -> Array:
+    strip = lax.slice_in_dim(x, start, stop, axis=axis)
+    edges = [(0, 0, 0)] * x.ndim
+    edges[axis] = (*pads, 0)
+    return lax.pad(strip, np.asarray(fill, x.dtype), edges) if any(pads) else strip
 
 
 def _strips(windows: Windows, axis: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
@@ -161,33 +166,40 @@ def _gathered(g: Array, windows: Windows, *, place: Array | None = None, weights
     """Return for every pixel the sum of ``g`` over the windows that hold it, weighted or only of those with it in ``place``.
 
     Pixel ``s i + r`` is tap ``s a + r`` of window ``i - a``. So the map is a grid of blocks of s pixels, and for each ``a``
-    a block reads one window: a broadcast, times the weights of the block's taps, or masked by where the maximum lies.
+    a block reads one window: a broadcast, times the weights of the block's taps, or masked by where the maximum lies. The
+    windows that blocks read are neighbours, so reading them is itself a walk of windows over ``g``.
     """
     size, window, stride, dilation, _ = windows
     if any(d > 1 for d in dilation):
         x = jax.ShapeDtypeStruct((g.shape[0], *size, g.shape[-1]), g.dtype)
         read = partial(_sum, weights=weights) if place is None else partial(_pick, place=place)
         return jax.linear_transpose(partial(read, windows=windows), x)(g)[0]
+    wide = jnp.promote_types(g.dtype, jnp.float32)  # XLA would round bfloat16 after every addition
     blocks = [-(-(low + n) // s) for n, s, (low, _) in zip(size, stride, windows.borders, strict=True)]
-    shifts = list(product(*(range(-(-k // s)) for k, s in zip(window, stride, strict=True))))
-    if len(shifts) > 1:  # without the barrier XLA would compute both again for every block that reads them
-        g, place = lax.optimization_barrier((g, place))
-    parts = []
-    for shift in shifts:
-        move = [
-            (0, 0, 0),
-            *((a, b - a - o, 0) for a, b, o in zip(shift, blocks, windows.outputs, strict=True)),
-            (0, 0, 0),
-        ]
-        here = _blocked(lax.pad(g, np.zeros((), g.dtype), move), stride)
-        if place is None:
-            parts.append(here * _weights_of_a_block(weights, stride, shift).astype(g.dtype))
-        else:
-            there = _blocked(lax.pad(place, np.zeros((), place.dtype), move), stride)
-            parts.append(jnp.where(there == _taps_of_a_block(window, stride, shift), here, 0))
-    blocked = reduce(jnp.add, parts)
-    whole = blocked.reshape(g.shape[0], *(b * s for b, s in zip(blocks, stride, strict=True)), g.shape[-1])
-    return every(whole, [low for low, _ in windows.borders], size, (1,) * len(size))
+    reach = tuple(-(-k // s) for k, s in zip(window, stride, strict=True))
+    ones = (1,) * len(size)
+    edges = tuple((r - 1, b - o) for r, b, o in zip(reach, blocks, windows.outputs, strict=True))
+    around = Windows(windows.outputs, reach, ones, ones, edges)
+
+    def gather(parts: tuple[Array, ...]) -> Array:
+        terms = []
+        for before, *here in zip(np.ndindex(*reach), *(pixels(part, around.over(part)) for part in parts), strict=True):
+            shift = tuple(r - 1 - b for r, b in zip(reach, before, strict=True))
+            gradient, *chosen = (_blocked(pixel, stride) for pixel in here)
+            gradient = gradient.astype(wide)
+            if chosen:
+                terms.append(jnp.where(chosen[0] == _taps_of_a_block(window, stride, shift), gradient, 0))
+            else:
+                terms.append(gradient * _weights_of_a_block(weights, stride, shift).astype(wide))
+        total = reduce(jnp.add, terms).astype(g.dtype)
+        spatial = [b * s for b, s in zip(around.over(parts[0]).outputs, stride, strict=True)]
+        return total.reshape(g.shape[0], *spatial, g.shape[-1])
+
+    maps = (g,) if place is None else (g, place)
+    if max(reach) > 1:  # without the barrier XLA would compute them again for every block that reads them
+        maps = lax.optimization_barrier(maps)
+    whole = _by_region(maps, around, 0, gather)
+    return every(whole, [low for low, _ in windows.borders], size, ones)
 
 
 def _blocked(a: Array, stride: tuple[int, ...]) -> Array:
