@@ -46,9 +46,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Import ``strideflax.results`` and ``strideflax.statistics`` when asked for, as pandas takes a while to import."""
+    """Import ``strideflax.claims``, ``results`` and ``statistics`` when asked for, as pandas takes a while to import."""
     if name == "matching":
         return importlib.import_module("strideflax.matching")
-    if name in ("results", "statistics"):
+    if name in ("claims", "results", "statistics"):
         return importlib.import_module(f"strideflax.study.{name}")
     raise AttributeError(f"module 'strideflax' has no attribute {name!r}")

@@ -36,9 +36,9 @@ def _floor(
 
 
 FLOORS = (
-    _floor(3.0, "max_pool", 2, 2, 32, 32, 32),
-    _floor(2.0, "max_pool", 3, 2, 32, 32, 32),
-    _floor(2.0, "avg_pool", 3, 2, 32, 32, 32),
+    _floor(5.0, "max_pool", 2, 2, 32, 32, 32),
+    _floor(5.0, "max_pool", 3, 2, 32, 32, 32),
+    _floor(3.0, "avg_pool", 3, 2, 32, 32, 32),
     _floor(0.9, "blur_pool", 3, 2, 16, 64, 64),
     _floor(1.1, "conv", 3, 2, 32, 16, 32),
     _floor(1.3, "conv", 1, 2, 16, 64, 128),

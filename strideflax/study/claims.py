@@ -1,0 +1,141 @@
+"""What others have published on downsampling, checked against runs. A new claim is one line of `CLAIMS`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from strideflax.study.ablation import CONSISTENCY
+from strideflax.study.results import FINISHED
+from strideflax.study.statistics import paired_difference
+
+REPRODUCED, NULL, CONTRADICTED, NOT_RUN = "reproduced", "null", "contradicted", "not run"
+ACCURACY = "test_accuracy"
+
+# What both sides of a claim have unless it says otherwise: the baseline of configs/baseline.py.
+SETTING: dict[str, Any] = {
+    "model.downsample": "strided_conv",
+    "model.window": 0,
+    "model.placement": "after",
+    "model.residual": True,
+    "model.stem.kernel": 7,
+    "model.stem.stride": 2,
+    "model.stem.pool": "none",
+    "model.padding": "SYMMETRIC",
+    "augment.crop": 4,
+    "augment.flip": True,
+}
+PLAIN = {"model.residual": False, "augment.crop": 0, "augment.flip": False}
+BLUR = {"model.downsample": "blur_pool"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something gains, or does not gain, over something else.
+
+    Attributes:
+        name: as in the literature's list, "R2".
+        text: one line.
+        source: who says so.
+        reference, other: fields of the config in which either side differs from `SETTING`.
+        published: the range of the gain, other minus reference, as a fraction; one that holds 0 says that there is none.
+        value: the column that gains.
+    """
+
+    name: str
+    text: str
+    source: str
+    reference: Mapping[str, Any]
+    other: Mapping[str, Any]
+    published: tuple[float, float]
+    value: str = ACCURACY
+
+    def verdict(self, low: float, high: float) -> str:
+        """Return what an interval of the gain says of the claim.
+
+        A gain is reproduced if the interval lies on its side of 0, whatever its size, contradicted if it lies on the other
+        side, and null if it holds 0. "No gain" is reproduced if the interval meets the published range, else contradicted.
+        """
+        if self.published[0] <= 0 <= self.published[1]:
+            return REPRODUCED if low <= self.published[1] and high >= self.published[0] else CONTRADICTED
+        if low <= 0 <= high:
+            return NULL
+        return REPRODUCED if (low > 0) == (self.published[0] > 0) else CONTRADICTED
+
+
+ZHANG = "Zhang 2019, arXiv:1904.11486"
+SPRINGENBERG = "Springenberg et al. 2015, arXiv:1412.6806"
+ANY = 1.0  # no number is published
+
+CLAIMS = (
+    Claim("R2", "blur beats stride without crops", ZHANG, {"augment.crop": 0}, {**BLUR, "augment.crop": 0}, (0.01, 0.02)),
+    Claim(
+        "R2", "and is more consistent under shifts", ZHANG, {"augment.crop": 0}, {**BLUR, "augment.crop": 0}, (0.0001, ANY),
+        CONSISTENCY,
+    ),
+    Claim("R3", "with crops blur gains nothing", ZHANG, {}, BLUR, (-0.003, 0.002)),
+    Claim("R3", "and is still more consistent", ZHANG, {}, BLUR, (0.0001, ANY), CONSISTENCY),
+    Claim(
+        "R4", "a 3x3/1 stem beats 7x7/2 by far", "common practice on CIFAR",
+        {}, {"model.stem.kernel": 3, "model.stem.stride": 1}, (0.03, ANY),
+    ),
+    Claim(
+        "R5", "in a plain net stride in place of a max pool loses", SPRINGENBERG,
+        {**PLAIN, "model.downsample": "max_pool", "model.placement": "before"}, PLAIN, (-ANY, -0.0001),
+    ),
+    Claim(
+        "R5", "an added strided convolution is no worse than the pool", SPRINGENBERG,
+        {**PLAIN, "model.downsample": "max_pool", "model.placement": "before"}, {**PLAIN, "model.placement": "added"},
+        (0.0, ANY),
+    ),
+    Claim(
+        "R5", "nor than a convolution added to the pool", SPRINGENBERG,
+        {**PLAIN, "model.downsample": "conv_pool", "model.placement": "added"}, {**PLAIN, "model.placement": "added"},
+        (-0.005, 0.005),
+    ),
+    Claim("R6", "a wider blur is more consistent: 5 taps over 2", ZHANG,
+          {**BLUR, "model.window": 2}, {**BLUR, "model.window": 5}, (0.0001, ANY), CONSISTENCY),
+    Claim("R6", "but not more accurate: 7 taps over 3", ZHANG, BLUR, {**BLUR, "model.window": 7}, (-ANY, 0.0)),
+)  # fmt: skip
+
+
+def check_claims(frame: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+    """Return a row a claim: name, text, source, pairs, difference, its 95 % interval, what was published, the verdict.
+
+    Args:
+        frame: runs, as from `strideflax.study.results.load`; those of several sweeps may be together in it.
+        claims: what to check.
+
+    Raises:
+        ValueError: two runs of one side of a claim share a seed, so that runs of different nets or data are mixed.
+    """
+    rows = []
+    for claim in claims:
+        found = paired_difference(_gains(frame, claim))
+        row = {"claim": claim.name, "text": claim.text, "source": claim.source, "value": claim.value}
+        row |= {name: getattr(found, name) for name in ("pairs", "difference", "low", "high")}
+        known = found.pairs > 1
+        verdict = claim.verdict(found.low, found.high) if known else NOT_RUN
+        rows.append(
+            row | {"published_low": claim.published[0], "published_high": claim.published[1], "verdict": verdict}
+        )
+    return pd.DataFrame(rows)
+
+
+def _gains(frame: pd.DataFrame, claim: Claim) -> Any:
+    reference, other = (_by_seed(frame, {**SETTING, **side}, claim) for side in (claim.reference, claim.other))
+    return (other - reference).dropna().to_numpy()
+
+
+def _by_seed(frame: pd.DataFrame, fields: Mapping[str, Any], claim: Claim) -> pd.Series:
+    """Return the claim's value of the finished runs with those fields, by seed."""
+    chosen = frame["status"] == FINISHED
+    for name, value in fields.items():
+        chosen &= frame[name] == value
+    runs = frame[chosen]
+    if runs["seed"].duplicated().any():
+        raise ValueError(
+            f"{claim.name}: several runs share a seed; give runs of one study, that differ in nothing else"
+        )
+    return runs.set_index("seed")[claim.value] if claim.value in frame else pd.Series(dtype=float)
