@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from strideflax.benchmark.turns import Worker
 from strideflax.benchmark.workloads import Step, to_job
@@ -98,6 +99,9 @@ def draw_scaling(axis: str, rows: Sequence[dict[str, Any]], *, title: str) -> Fi
     axes.errorbar(places, middle, yerr=spread, fmt="o-", color="#0072B2", capsize=3, label="measured, with its range")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatted("{x:,.0f}")
     axes.set_xticks(places, [str(place) for place in places])
     axes.set(xlabel=AXES[axis], ylabel="training images per second")
     axes.set_title(title, fontsize=9, loc="left")

@@ -4,7 +4,6 @@ The canonical order is that of the files: ``data_batch_1`` to ``data_batch_5``, 
 """
 
 import gzip
-import hashlib
 import io
 import math
 import pickle
@@ -114,10 +113,9 @@ def decode(files: Mapping[str, bytes], suffix: str, folder: Path) -> Arrays:
     layout: Callable[[bytes, Path], tuple[np.ndarray, np.ndarray]] = binary_batch if suffix else python_batch
     batches = {stem: layout(files[stem], folder / f"{stem}{suffix}") for stem in FILES}
     count = Counter(len(labels) for labels, _ in batches.values()).most_common(1)[0][0]
-    seen: dict[bytes, str] = {}
-    for stem, (labels, _) in batches.items():
+    for place, (stem, (labels, _)) in enumerate(batches.items()):
         path = folder / f"{stem}{suffix}"
-        if (twin := seen.setdefault(hashlib.sha256(files[stem]).digest(), stem)) != stem:
+        if twin := next((other for other in FILES[:place] if files[other] == files[stem]), None):
             raise DataError(f"{path} is the same file as {twin}{suffix}, expected six different ones")
         if len(labels) != count:
             raise DataError(f"{path} holds {len(labels)} images, expected {count} as in the other files")
@@ -128,7 +126,8 @@ def decode(files: Mapping[str, bytes], suffix: str, folder: Path) -> Arrays:
         images = np.empty((count * len(stems), SIDE, SIDE, 3), np.uint8)
         for i, stem in enumerate(stems):
             planes = batches[stem][1].reshape(count, 3, SIDE, SIDE)
-            images[i * count : (i + 1) * count] = planes.transpose(0, 2, 3, 1)
+            for channel in range(3):  # twice as fast as one transposition
+                images[i * count : (i + 1) * count, ..., channel] = planes[:, channel]
         return images, np.concatenate([batches[stem][0] for stem in stems]).astype(np.int32)
 
     return Arrays(*join(FILES[:-1]), *join(FILES[-1:]))
