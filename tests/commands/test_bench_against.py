@@ -69,7 +69,7 @@ def test_a_contender_that_cannot_start_is_left_out_in_one_line(contenders, monke
 
 def test_the_check_passes_or_fails_with_its_exit_code(contenders, tmp_path, capsys):
     words = ["bench", "--against", "lax", "--check", "--out", str(tmp_path / "check.json")]
-    contenders(Clock("auto", 2), Clock("lax", 9))
+    contenders(Clock("auto", 2), Clock("lax", 20))
     main(words)
     assert capsys.readouterr().out.count("holds: ") == len(json.loads((tmp_path / "check.json").read_text())["rows"])
     contenders(Clock("auto", 2), Clock("lax", 2))
