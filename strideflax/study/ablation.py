@@ -45,10 +45,11 @@ class Ablation:
 
     def cells(self) -> list[tuple[str, pd.DataFrame, pd.DataFrame]]:
         """Return for each setting its name, its rows of `table` and its runs."""
+        known = self.runs[self.runs[OPERATOR].notna()]
         if not self.settings:
-            return [("", self.table, self.runs[self.runs[OPERATOR].notna()])]
+            return [("", self.table, known)]
         by = list(self.settings)
-        runs = dict(list(self.runs.groupby(by, sort=False, dropna=False)))
+        runs = dict(list(known.groupby(by, sort=False, dropna=False)))
         return [
             (", ".join(in_words(name, value) for name, value in zip(by, cell, strict=True)), rows, runs[cell])
             for cell, rows in self.table.groupby(by, sort=False, dropna=False)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import orbax.checkpoint as ocp
 
 from strideflax.training.run_folder import RunFolderError, read_json, write_json
 
+ITEMS = ("state", "meta")
 KEPT = 2  # the newest and one to fall back on
 LATE_SECONDS = 1.0  # for the other writers of a save that failed, which would still complain while Python shuts down
 
@@ -25,16 +27,24 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self.folder = folder.absolute()
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=KEPT, enable_async_checkpointing=False, save_interval_steps=1, create=True
-        )
-        self._manager = ocp.CheckpointManager(self.folder, options=options, item_names=("state", "meta"))
+        self._opened: ocp.CheckpointManager | None = None
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._manager.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _manager(self) -> ocp.CheckpointManager:
+        """Orbax's manager, opened to save: it reads a file of every step there is, and a damaged one would stop it."""
+        if self._opened is None:
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=KEPT, enable_async_checkpointing=False, save_interval_steps=1, create=True
+            )
+            self._opened = ocp.CheckpointManager(self.folder, options=options, item_names=ITEMS)
+        return self._opened
 
     def save(self, step: int, state: Any, meta: dict[str, Any]) -> None:
         """Save the pytree ``state`` and the JSON values ``meta`` as ``step``, and forget all but the newest two.
@@ -73,16 +83,21 @@ class Checkpoints:
             RunFolderError: a sound checkpoint of other shapes or types than ``like``.
         """
         damaged: list[str] = []
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        for step in sorted(self._steps(), reverse=True):
             if self._is_sound(step):
-                meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
-                self._check_types(step, meta.pop("types", None), like)
-                args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
-                return self._manager.restore(step, args=args).state, meta, damaged
+                with ocp.Checkpointer(ocp.CompositeCheckpointHandler(*ITEMS)) as files:
+                    read = partial(files.restore, self.folder / str(step))
+                    meta = read(args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+                    self._check_types(step, meta.pop("types", None), like)
+                    return read(args=ocp.args.Composite(state=ocp.args.StandardRestore(like))).state, meta, damaged
             damaged.append(f"checkpoint {step} is damaged (its checksums differ or are missing)")
-            if drop_damaged:
-                self._drop(step)
+            if drop_damaged and jax.process_index() == 0:
+                shutil.rmtree(self.folder / str(step))
         return None, {}, damaged
+
+    def _steps(self) -> list[int]:
+        """Return the steps that Orbax has put in their place, sound or not; while it writes one, it is called otherwise."""
+        return [int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()]
 
     def _check_types(self, step: int, saved: list[str] | None, like: Any) -> None:
         """Orbax would cast silently. Checkpoints from before types were noted have None."""
@@ -94,11 +109,6 @@ class Checkpoints:
                 f"checkpoint {step} in {self.folder} holds {difference or f'{len(saved)} arrays, expected {len(wanted)}'}: "
                 "it is of another version; choose another --workdir"
             )
-
-    def _drop(self, step: int) -> None:
-        if jax.process_index() == 0:
-            shutil.rmtree(self.folder / str(step))
-        self._manager.reload()  # or it would take the step for saved
 
     def _manifest(self, step: int) -> Path:
         return self.folder / f"{step}.sha256.json"

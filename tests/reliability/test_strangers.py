@@ -50,6 +50,8 @@ import sys
 def refuse(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
         print(f"network: {event} {arguments}", flush=True)
+    if "lscpu" in map(str, arguments[:1]):
+        return  # NumPy 2.0 asks for the processor's name when its tests' helpers are imported
     if event in ("pickle.find_class", "os.system", "os.exec", "subprocess.Popen"):
         print(f"code: {event} {arguments}", flush=True)
 

@@ -47,6 +47,16 @@ def test_a_flipped_bit_is_noticed(saved):
     assert (saved / "3").exists(), "who only reads deletes nothing"
 
 
+@pytest.mark.parametrize("content", [b"[", b"\xff", b'{"custom_metadata": {"a": 1}, "other": 1}'])
+def test_damage_in_what_orbax_reads_of_every_step_costs_that_step_alone(saved, content):
+    (saved / "3" / "_CHECKPOINT_METADATA").write_bytes(content)
+    assert restore(saved)[1] == {"step": 2}
+    with Checkpoints(saved) as checkpoints:
+        assert checkpoints.restore(state(0), drop_damaged=True)[1] == {"step": 2}
+        checkpoints.save(3, state(30), {"step": 30})
+    assert restore(saved)[1] == {"step": 30}
+
+
 def test_a_missing_file_is_noticed_and_with_nothing_sound_there_is_nothing(saved):
     flip_a_bit(saved / "2")
     (saved / "3.sha256.json").write_text("")
