@@ -163,12 +163,20 @@ def test_the_package_offers_results_without_importing_pandas_before_it_is_asked(
     assert done.stdout.split() == ["False", "load"]
 
 
-def test_the_studies_that_come_along_are_complete():
-    runs = results.shipped("ablation_shapes")
-    assert len(runs) == 8 * 2 * 5
+@pytest.mark.parametrize(
+    ("name", "images", "operators"),
+    [("ablation_shapes", "shapes", 8), ("ablation_cifar10", "CIFAR-10 (JPEG re-encoded)", 2)],
+)
+def test_the_studies_that_come_along_have_their_pairs(name, images, operators):
+    runs = results.shipped(name)
+    seeds = runs.groupby(["model.downsample", "augment.crop"])["seed"].apply(set)
+    assert (seeds.groupby("model.downsample").agg(lambda cells: list(cells) == [set(range(5))] * 2)).sum() == operators
     assert set(runs["status"]) == {"finished"}
     assert not runs.duplicated(["model.downsample", "augment.crop", "seed"]).any()
     assert runs["shift_consistency.reflect.consistency.4"].between(0.5, 1).all()
-    assert set(runs["dataset_name"]) == {"shapes"}
-    with pytest.raises(UserError, match="no study 'imagenet' comes with strideflax; there are: ablation_shapes"):
+    assert set(runs["dataset_name"]) == {images}
+
+
+def test_a_study_that_does_not_come_along_is_answered_with_those_that_do():
+    with pytest.raises(UserError, match="no study 'imagenet' comes with strideflax; there are: ablation_cifar10, abla"):
         results.shipped("imagenet")
