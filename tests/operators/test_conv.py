@@ -273,6 +273,29 @@ def test_no_geometry_aborts_the_process(channels, random, tmp_path):
         np.testing.assert_allclose(arrays[f"dkernel{i}"], dkernel, **EXACT)
 
 
+# A program that XLA for CPU of jax 0.12.0.1 fuses into one call that reads memory it never wrote
+
+
+@pytest.mark.parametrize("implementation", ["auto", "lax", "taps", "phases"])
+def test_a_bfloat16_block_and_the_mean_behind_it(implementation, random):
+    def array(*shape):
+        return jnp.asarray(random.normal(size=shape), jnp.bfloat16)
+
+    def normalized_conv(x, kernel, stride=1):
+        y = conv(x, kernel / kernel[..., 0].size ** 0.5, stride=stride, padding="SYMMETRIC", implementation=implementation)
+        return (y - shift) * shift + shift
+
+    def block(x):
+        y = normalized_conv(jax.nn.relu(normalized_conv(x, first, 2)), second)
+        return jax.nn.relu(y + normalized_conv(x, shortcut, 2)).mean((1, 2))
+
+    x, first, second, shortcut = array(2, 8, 8, 128), array(3, 3, 128, 256), array(3, 3, 256, 256), array(1, 1, 128, 256)
+    shift = array(1, 1, 1, 256)
+    np.testing.assert_allclose(
+        np.asarray(jax.jit(block)(x), float), np.asarray(block(x), float), rtol=2**-6, atol=2**-6
+    )
+
+
 # Errors say what was expected and what came
 
 X, KERNEL = np.zeros((2, 8, 9, 4), np.float32), np.zeros((3, 3, 4, 6), np.float32)
