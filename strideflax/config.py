@@ -255,7 +255,7 @@ class Config:
 
     def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
         """Return each field that changes the result and differs: its dotted name, this config's value, the other's."""
-        ours, theirs = _flat(self._deciding()), _flat(other._deciding())
+        ours, theirs = flat(self._deciding()), flat(other._deciding())
         return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
 
     def _deciding(self) -> dict[str, Any]:
@@ -264,11 +264,12 @@ class Config:
         return values
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested ``values`` as one dict of dotted names: ``{"model.downsample": "max_pool"}``."""
+    leaves: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return leaves
 
 
 def _build(cls: type, values: Any, path: str) -> Any:

@@ -12,6 +12,7 @@ def test_every_config_in_the_folder_is_sound():
     for name in names:
         assert read_config(f"configs/{name}.py").data.name in ("cifar10", "shapes")
         assert read_config(f"configs/{name}.py:quick").data.name == "shapes"
+        assert read_config(f"configs/{name}.py:narrow").model.widths == (32, 64, 128)
 
 
 def test_a_config_file_may_lie_anywhere_and_have_variants(tmp_path):

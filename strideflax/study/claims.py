@@ -1,5 +1,6 @@
 """What others have published on downsampling, checked against runs. A new claim is one line of `CLAIMS`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,28 +67,31 @@ class Claim:
 
 ZHANG = "Zhang 2019, arXiv:1904.11486"
 SPRINGENBERG = "Springenberg et al. 2015, arXiv:1412.6806"
-ANY = 1.0  # no number is published
+
+# Ranges where the claim has a direction and no number.
+MORE, LESS = (math.ulp(0.0), math.inf), (-math.inf, -math.ulp(0.0))
+NO_LESS, NO_MORE = (0.0, math.inf), (-math.inf, 0.0)
 
 CLAIMS = (
     Claim("R2", "blur beats stride without crops", ZHANG, {"augment.crop": 0}, {**BLUR, "augment.crop": 0}, (0.01, 0.02)),
     Claim(
-        "R2", "and is more consistent under shifts", ZHANG, {"augment.crop": 0}, {**BLUR, "augment.crop": 0}, (0.0001, ANY),
+        "R2", "and is more consistent under shifts", ZHANG, {"augment.crop": 0}, {**BLUR, "augment.crop": 0}, MORE,
         CONSISTENCY,
     ),
     Claim("R3", "with crops blur gains nothing", ZHANG, {}, BLUR, (-0.003, 0.002)),
-    Claim("R3", "and is still more consistent", ZHANG, {}, BLUR, (0.0001, ANY), CONSISTENCY),
+    Claim("R3", "and is still more consistent", ZHANG, {}, BLUR, MORE, CONSISTENCY),
     Claim(
         "R4", "a 3x3/1 stem beats 7x7/2 by far", "common practice on CIFAR",
-        {}, {"model.stem.kernel": 3, "model.stem.stride": 1}, (0.03, ANY),
+        {}, {"model.stem.kernel": 3, "model.stem.stride": 1}, (0.03, math.inf),
     ),
     Claim(
         "R5", "in a plain net stride in place of a max pool loses", SPRINGENBERG,
-        {**PLAIN, "model.downsample": "max_pool", "model.placement": "before"}, PLAIN, (-ANY, -0.0001),
+        {**PLAIN, "model.downsample": "max_pool", "model.placement": "before"}, PLAIN, LESS,
     ),
     Claim(
         "R5", "an added strided convolution is no worse than the pool", SPRINGENBERG,
         {**PLAIN, "model.downsample": "max_pool", "model.placement": "before"}, {**PLAIN, "model.placement": "added"},
-        (0.0, ANY),
+        NO_LESS,
     ),
     Claim(
         "R5", "nor than a convolution added to the pool", SPRINGENBERG,
@@ -95,8 +99,8 @@ CLAIMS = (
         (-0.005, 0.005),
     ),
     Claim("R6", "a wider blur is more consistent: 5 taps over 2", ZHANG,
-          {**BLUR, "model.window": 2}, {**BLUR, "model.window": 5}, (0.0001, ANY), CONSISTENCY),
-    Claim("R6", "but not more accurate: 7 taps over 3", ZHANG, BLUR, {**BLUR, "model.window": 7}, (-ANY, 0.0)),
+          {**BLUR, "model.window": 2}, {**BLUR, "model.window": 5}, MORE, CONSISTENCY),
+    Claim("R6", "but not more accurate: 7 taps over 3", ZHANG, BLUR, {**BLUR, "model.window": 7}, NO_MORE),
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from strideflax.config import flat
 from strideflax.errors import UserError
 from strideflax.training.run_folder import read_json, read_metrics
 
@@ -122,14 +123,14 @@ def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
 def _row(folder: Path, name: str) -> dict[str, Any]:
     try:
         finished = (folder / "result.json").exists()
-        row = _result(folder) if finished else {"status": "unfinished", **_flat(_config(folder))}
+        row = _result(folder) if finished else {"status": "unfinished", **flat(_config(folder))}
     except (OSError, ValueError) as error:
         return {"run": name, "status": "unreadable", "error": _one_line(error)}
     if row["status"] != FINISHED:
         row.update(dict.fromkeys(OUTCOMES))
     for file in sorted(folder.glob("measures/*.json")):
         try:
-            measure = _flat(read_json(file), f"{file.stem}.")
+            measure = flat(read_json(file), f"{file.stem}.")
         except (OSError, ValueError) as error:
             row["error"] = _one_line(error)
             continue
@@ -145,7 +146,7 @@ def _result(folder: Path) -> dict[str, Any]:
     dataset = result.pop("dataset", None) or {}
     if not (isinstance(config, Mapping) and isinstance(dataset, Mapping)):
         raise ValueError(f"{folder / 'result.json'} has no groups of fields as config and dataset")
-    return _flat(config) | _flat(result) | _flat(dataset, "dataset_")
+    return flat(config) | flat(result) | flat(dataset, "dataset_")
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -153,14 +154,6 @@ def _config(folder: Path) -> dict[str, Any]:
     if "seed" not in config or not isinstance(config.get("model"), Mapping):
         raise ValueError(f"{folder / 'config.json'} has no seed and model, so it is not a strideflax run's")
     return config
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested groups as one, names joined by dots."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

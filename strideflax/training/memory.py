@@ -12,10 +12,9 @@ def keep_memory() -> bool:
     """Make this process reuse freed memory at once rather than return it to the kernel; return whether it could.
 
     A training step on a CPU takes and frees some hundred MB. glibc's malloc maps a block of 32 MiB or more afresh each time,
-    and drops the heap of a thread when its last block is freed; the kernel then fills every page with zeros again. With one
-    heap that is never trimmed, the whole step of ``configs/stride2.py`` takes 0.89 of the time (README, Speed). The process
-    holds on to its peak in return. It is for programs, which own their process, and must come before XLA starts its threads:
-    a thread that has another heap keeps it.
+    and drops the heap of a thread when its last block is freed; the kernel then fills every page with zeros again. One heap
+    that is never trimmed spares that; the process holds on to its peak in return. It is for programs, which own their process,
+    and must come before XLA starts its threads: a thread that has another heap keeps it.
 
     Nothing is done, and False returned, where the C library is not glibc, or on its refusal.
     """

@@ -282,14 +282,21 @@ def test_a_bfloat16_block_and_the_mean_behind_it(implementation, random):
         return jnp.asarray(random.normal(size=shape), jnp.bfloat16)
 
     def normalized_conv(x, kernel, stride=1):
-        y = conv(x, kernel / kernel[..., 0].size ** 0.5, stride=stride, padding="SYMMETRIC", implementation=implementation)
+        y = conv(
+            x, kernel / kernel[..., 0].size ** 0.5, stride=stride, padding="SYMMETRIC", implementation=implementation
+        )
         return (y - shift) * shift + shift
 
     def block(x):
         y = normalized_conv(jax.nn.relu(normalized_conv(x, first, 2)), second)
         return jax.nn.relu(y + normalized_conv(x, shortcut, 2)).mean((1, 2))
 
-    x, first, second, shortcut = array(2, 8, 8, 128), array(3, 3, 128, 256), array(3, 3, 256, 256), array(1, 1, 128, 256)
+    x, first, second, shortcut = (
+        array(2, 8, 8, 128),
+        array(3, 3, 128, 256),
+        array(3, 3, 256, 256),
+        array(1, 1, 128, 256),
+    )
     shift = array(1, 1, 1, 256)
     np.testing.assert_allclose(
         np.asarray(jax.jit(block)(x), float), np.asarray(block(x), float), rtol=2**-6, atol=2**-6

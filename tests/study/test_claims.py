@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from strideflax.study.claims import CLAIMS, SETTING, Claim, check_claims
+from strideflax.config import flat
+from strideflax.study.claims import CLAIMS, LESS, SETTING, Claim, check_claims
 
 GAIN = Claim("G", "it gains", "nobody", {}, {"model.downsample": "blur_pool"}, (0.01, 0.02))
-LOSS = Claim("L", "it loses", "nobody", {}, {"model.downsample": "blur_pool"}, (-1.0, -0.0001))
+LOSS = Claim("L", "it loses", "nobody", {}, {"model.downsample": "blur_pool"}, LESS)
 NONE = Claim("N", "it gains nothing", "nobody", {}, {"model.downsample": "blur_pool"}, (-0.003, 0.002))
 
 
@@ -81,10 +82,8 @@ def test_every_claim_can_be_run_by_a_shipped_config():
     found = []
     for name in ("ablation", "stem", "all_cnn", "blur_window"):
         for _, config in read_sweep(f"configs/{name}.py:narrow"):
-            flat = {f"model.{key}": value for key, value in config.to_dict()["model"].items() if key != "stem"}
-            flat |= {f"model.stem.{key}": value for key, value in config.to_dict()["model"]["stem"].items()}
-            flat |= {f"augment.{key}": value for key, value in config.to_dict()["augment"].items()}
-            found.append({key: flat[key] for key in SETTING})
+            fields = flat(config.to_dict())
+            found.append({name: fields[name] for name in SETTING})
     for claim in CLAIMS:
         assert {**SETTING, **claim.reference} in found, claim
         assert {**SETTING, **claim.other} in found, claim

@@ -3,14 +3,22 @@
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from strideflax.__main__ import main
+from strideflax.benchmark import worker
+from strideflax.benchmark.contenders import CONTENDERS
+from strideflax.study.worker import train_folder
 from strideflax.training.memory import keep_memory
+from strideflax.training.run_folder import RunFolderError
 
 # 64 MiB is mapped afresh by malloc's own rules at each turn, by the main thread or another.
+# Huge pages, where the kernel gives them unasked, would hide that: 41 is PR_SET_THP_DISABLE.
 PROGRAM = """
-import resource, sys, threading
+import ctypes, resource, sys, threading
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
 from strideflax.training.memory import keep_memory
 
 def faults(block_bytes):
@@ -48,3 +56,28 @@ class TestElsewhere:
     def test_nothing_is_done_without_glibc(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
         assert keep_memory() is False
+
+
+class TestPrograms:
+    """What owns its process keeps its memory; `import strideflax` alone must not (it is not called there)."""
+
+    @pytest.fixture
+    def kept(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        calls: list[str] = []
+        for where in ("strideflax.__main__", "strideflax.study.worker", "strideflax.training.memory"):
+            monkeypatch.setattr(f"{where}.keep_memory", lambda where=where: calls.append(where))
+        return calls
+
+    def test_every_command(self, kept: list[str]) -> None:
+        with pytest.raises(SystemExit):
+            main(["data", "--no-such-option"])
+        assert kept == ["strideflax.__main__"]
+
+    def test_a_sweep_s_worker(self, kept: list[str], tmp_path: Path) -> None:
+        with pytest.raises(RunFolderError, match="no config"):
+            train_folder(str(tmp_path))
+        assert kept == ["strideflax.study.worker"]
+
+    def test_a_benchmark_s_process(self, kept: list[str]) -> None:
+        worker._side(CONTENDERS["auto"])
+        assert kept == ["strideflax.training.memory"]
