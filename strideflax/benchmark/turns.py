@@ -17,6 +17,12 @@ from strideflax.benchmark.contenders import CONTENDERS
 ROOT = Path(__file__).resolve().parent.parent.parent  # what has the package strideflax in it
 
 
+def process_environment(python: str = sys.executable) -> dict[str, str]:
+    """Return this process's variables, such that ``python`` finds what is found here, an uninstalled checkout included."""
+    found = [path for path in sys.path if path] if python == sys.executable else [str(ROOT)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
+
+
 class WorkerError(RuntimeError):
     """A contender could not do what was asked; the message is one line."""
 
@@ -88,16 +94,13 @@ class Worker:
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
-            # What Python finds here, a checkout that is not installed included, the process is to find too.
-            found = [path for path in sys.path if path] if self.python == sys.executable else [str(ROOT)]
-            variables = {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
             self._process = subprocess.Popen(
                 [self.python, "-m", "strideflax.benchmark.worker", self.name, str(self.cores)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 text=True,
-                env={**variables, **self.environment},
+                env={**process_environment(self.python), **self.environment},
             )
         return self._process
 

@@ -1,5 +1,6 @@
 """Time downsampling operators on this device; or, with --against, whole training steps and operators against rivals; or, with
---scaling, images per second along the width, the image, the batch or the devices."""
+--scaling, images per second along the width, the image, the batch or the devices; or, with --overhead, what a run costs besides
+its steps."""
 
 import argparse
 import sys
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from strideflax.benchmark.contenders import RIVALS
 from strideflax.benchmark.scaling import AXES
-from strideflax.commands import bench_against, bench_scaling
+from strideflax.commands import bench_against, bench_overhead, bench_scaling
 from strideflax.commands.console import console
 from strideflax.errors import UserError
 from strideflax.measuring.operator_cost import operator_cost
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--against", choices=RIVALS, help="measure the configs' training steps and operators as ratios")
     other.add_argument(
         "--scaling", choices=AXES, help="measure the first config's training step along an axis; draws it too"
+    )
+    other.add_argument(
+        "--overhead", action="store_true", help="measure the first config's loop, memory and start besides its steps"
     )
     others.add_argument(
         "--config", nargs="+", default=list(SHIPPED), metavar="FILE.py[:ARG]", help="default: %(default)s"
@@ -63,6 +67,8 @@ def main(args: argparse.Namespace) -> None:
         raise UserError("--check goes with --against lax")
     if args.scaling:
         bench_scaling.scale(args)
+    elif args.overhead:
+        bench_overhead.overhead(args)
     elif args.check:
         bench_against.check(args)
     elif args.against:
