@@ -26,6 +26,7 @@ from strideflax.operators import native, onednn
 from strideflax.operators.border import every, pad_border
 from strideflax.operators.geometry import Pads, extent, padded_output_size
 
+VECTOR = 16  # float32 numbers in the widest vector of a CPU; an input with fewer channels is thin
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
@@ -71,6 +72,8 @@ def _convolve(x: Array, kernel: Array, *, geometry: Geometry, implementation: st
 def _differentiate_input(
     g: Array, kernel: Array, *, size: tuple[int, ...], geometry: Geometry, implementation: str
 ) -> Array:
+    if _stacks_phases(kernel, geometry, implementation):
+        return _by_stacked_phases(g, kernel, size, geometry)
     x = jax.ShapeDtypeStruct((g.shape[0], *size, kernel.shape[-2] * geometry.groups), g.dtype)
     formulation = _formulation(kernel, geometry, implementation)
     return jax.linear_transpose(lambda x: formulation(x, kernel, geometry), x)(g)[0]
@@ -95,7 +98,9 @@ def _lower_on_cpu(
     # A foreign call can't be split over devices by XLA's partitioner.
     alone = getattr(context.module_context.axis_context, "num_devices", 1) == 1
     call = None
-    if how["implementation"] in ("auto", "native") and alone:
+    if name == "input_gradient" and _stacks_phases(b, how["geometry"], how["implementation"]):
+        pass  # written as a dense convolution, which oneDNN takes in its turn
+    elif how["implementation"] in ("auto", "native") and alone:
         call = native.kernel(name, a, b, shape(a, b, **how), how["geometry"])
     return mlir.lower_fun(call or partial(_apart(_in_xla(compute)), **how), multiple_results=False)(context, *operands)
 
@@ -205,7 +210,8 @@ def _formulation(kernel: Any, geometry: Geometry, implementation: str) -> Formul
     """Return the formulation of that name, or the one whose gradients are the fastest.
 
     Its transpose turns a product per tap into one matrix product per tap, the fastest gradient where the channels fill a
-    vector unit; the phases' convolutions win for thin or grouped inputs. At stride 1 XLA's own are sound and fast.
+    vector unit; the phases' convolutions win for grouped inputs and for the kernel of a thin one, whose own gradient has its
+    phases stacked (below). At stride 1 XLA's own are sound and fast.
     """
     if implementation == "taps" and geometry.groups > 1:  # one group, mapped over a batch of kernels
         implementation = "phases"
@@ -215,7 +221,7 @@ def _formulation(kernel: Any, geometry: Geometry, implementation: str) -> Formul
         return _by_tap  # a matrix product over every s-th pixel
     if set(geometry.stride) == {1}:
         return _by_xla
-    return _by_tap if geometry.groups == 1 and kernel.shape[-2] >= 16 else _by_phase
+    return _by_tap if geometry.groups == 1 and kernel.shape[-2] >= VECTOR else _by_phase
 
 
 def _is_pointwise(kernel: Any, geometry: Geometry) -> bool:
@@ -268,6 +274,43 @@ def _by_tap(x: Array, kernel: Array, geometry: Geometry) -> Array:
         total = part if total is None else total + part
     assert total is not None
     return total
+
+
+def _stacks_phases(kernel: Any, geometry: Geometry, implementation: str) -> bool:
+    """Whether `_by_stacked_phases` is the input's gradient: of a strided convolution of a thin input, as of an image."""
+    stride, _, dilation, groups = geometry
+    thin = kernel.shape[-2] < VECTOR and groups == 1
+    return (
+        implementation == "auto"
+        and thin
+        and max(stride) > 1
+        and max(dilation) == 1
+        and not _is_pointwise(kernel, geometry)
+    )
+
+
+def _by_stacked_phases(g: Array, kernel: Array, size: tuple[int, ...], geometry: Geometry) -> Array:
+    """The input's gradient as one dense convolution, from whose channels the phases of the input are taken apart.
+
+    Per axis the padded input's pixel ``s q + p`` gets ``sum_u kernel[s u + p] g[q - u]``: for all ``p`` together that is a
+    stride-1 convolution of ``g`` with s times the channels. For the stem of 3 channels at stride 2 it fills a vector with 12
+    of them where the direct form fills 3.
+    """
+    (stride, pads, _, _), window, (inputs, outputs) = geometry, kernel.shape[:-2], kernel.shape[-2:]
+    axes, reach = len(stride), [-(-k // s) for k, s in zip(window, stride, strict=True)]
+    taps = jnp.pad(kernel, [(0, u * s - k) for u, s, k in zip(reach, stride, window, strict=True)] + [(0, 0)] * 2)
+    taps = taps.reshape(*(length for pair in zip(reach, stride, strict=True) for length in pair), inputs, outputs)
+    steps, phases = range(0, 2 * axes, 2), range(1, 2 * axes, 2)
+    taps = jnp.flip(taps, steps).transpose(*steps, 2 * axes + 1, *phases, 2 * axes)
+    blocks = [-(-(low + n) // s) for (low, _), n, s in zip(pads, size, stride, strict=True)]
+    g = g[:, *(slice(q) for q in blocks)]
+    around = tuple((u - 1, q - m) for u, q, m in zip(reach, blocks, g.shape[1:-1], strict=True))
+    dense = Geometry((1,) * axes, around, (1,) * axes, 1)
+    stacked = convolution(g, taps.reshape(*reach, outputs, -1), dense, "auto").reshape(-1, *blocks, *stride, inputs)
+    pairs = (axis for pair in zip(range(1, axes + 1), range(axes + 1, 2 * axes + 1), strict=True) for axis in pair)
+    spread = stacked.transpose(0, *pairs, 2 * axes + 1)
+    whole = spread.reshape(-1, *(q * s for q, s in zip(blocks, stride, strict=True)), inputs)
+    return whole[:, *(slice(low, low + n) for (low, _), n in zip(pads, size, strict=True))]
 
 
 _FORMULATIONS: dict[str, Formulation] = {"lax": _by_xla, "taps": _by_tap, "phases": _by_phase}

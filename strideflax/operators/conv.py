@@ -43,8 +43,9 @@ def conv(
         implementation: how it and its gradients are computed, to the same values. ``"auto"`` (the default, see
             `use_implementation`) is ``"native"``, by oneDNN, on a single CPU device where oneDNN is installed and has a
             kernel for it, and else the fastest in XLA: one call forwards and at stride 1, gradients of strided ones by
-            ``"taps"`` (a matrix product per tap; one group) or ``"phases"`` (a dense convolution per phase). ``"lax"`` is
-            XLA's own, gradients included: on CPU their compilation aborts the process for some small strided shapes.
+            ``"taps"`` (a matrix product per tap; one group) or ``"phases"`` (a dense convolution per phase). The gradient of
+            an input with fewer than 16 channels is one dense convolution for all phases together. ``"lax"`` is XLA's own,
+            gradients included: on CPU their compilation aborts the process for some small strided shapes.
 
     Returns:
         ``[batch, *output_size, out_channels]`` in the promoted type of the arguments.
