@@ -6,6 +6,7 @@ from types import ModuleType
 from strideflax.operators.blur import blur_pool
 from strideflax.operators.conv import conv
 from strideflax.operators.geometry import output_size
+from strideflax.operators.implementation import use_implementation
 from strideflax.operators.mixed import gated_pool, max_avg_pool, mixed_pool
 from strideflax.operators.norm import generalized_mean_pool, lp_pool
 from strideflax.operators.polyphase import adaptive_polyphase, polyphase_index, polyphase_sample
@@ -42,6 +43,7 @@ __all__ = [
     "space_to_depth",
     "spectral_pool",
     "stochastic_pool",
+    "use_implementation",
 ]
 
 

@@ -1,5 +1,7 @@
 """What a run costs besides its steps: the loop around them, the memory beyond what a step must hold, the start.
 
+The loop is that within an epoch: validation and checkpoints between epochs are not in it.
+
 ``python -m strideflax.benchmark.overhead FILE.py[:ARG] [--config.FIELD=VALUE ...]`` is one start: it does the first training
 step of the config as ``train.py`` does, says so on its standard output, and ends.
 """

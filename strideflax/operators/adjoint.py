@@ -15,6 +15,8 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from strideflax.operators.implementation import placed
+
 Linear = Callable[..., Array]
 
 
@@ -35,7 +37,13 @@ def adjoint_pair(name: str, apply: Linear, transpose: Linear, *, constants: int 
         ad.primitive_transposes[primitive] = partial(_transposed, other)
         batching.primitive_batchers[primitive] = partial(_batched, primitive)
         mlir.register_lowering(primitive, mlir.lower_fun(compute, multiple_results=False))
-    return forward.bind
+
+    def call(x: Array, *constants: Array, **static: Any) -> Array:
+        if placed(x, *constants):
+            return apply(x, *constants, **static)
+        return forward.bind(x, *constants, **static)
+
+    return call
 
 
 def _shape(compute: Linear, *operands: Any, **static: Any) -> ShapedArray:

@@ -93,8 +93,19 @@ class Downsample(nnx.Module):
 
         Returns:
             ``[batch, ceil(height / s), ceil(width / s), out_features]``.
+
+        Raises:
+            ValueError: an input of another shape.
         """
-        return self.at_stride(x, self.stride)
+        return self.at_stride(self.checked(x), self.stride)
+
+    def checked(self, x: Array) -> Array:
+        """Return ``x`` if it has the shape that the operator was built for."""
+        if x.ndim != 4 or x.shape[-1] != self.in_features:
+            raise ValueError(
+                f"{type(self).__name__} takes [batch, height, width, {self.in_features}], got an input of shape {x.shape}"
+            )
+        return x
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Return the operator's output read at every ``stride``-th position, with the padding of its own stride."""
@@ -106,7 +117,7 @@ class Downsample(nnx.Module):
         Raises:
             TypeError: the operator is no filter followed by subsampling.
         """
-        return self.at_stride(x, (1, 1))
+        return self.at_stride(self.checked(x), (1, 1))
 
     def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array | None:
         """Return the phase ``[batch]`` that an adaptive operator keeps of each sample, None for all others.

@@ -25,6 +25,7 @@ from jax.interpreters import ad, batching, mlir
 from strideflax.operators import native, onednn
 from strideflax.operators.border import every, pad_border
 from strideflax.operators.geometry import Pads, extent, padded_output_size
+from strideflax.operators.implementation import placed
 
 VECTOR = 16  # float32 numbers in the widest vector of a CPU; an input with fewer channels is thin
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
@@ -44,6 +45,8 @@ def convolution(x: Array, kernel: Array, geometry: Geometry, implementation: str
 
     ``implementation`` holds for the derivatives too: see `strideflax.conv`.
     """
+    if placed(x, kernel):  # resolved to "lax" by then
+        return _by_xla(x, kernel, geometry)
     return _convolution.bind(x, kernel, geometry=geometry, implementation=implementation)
 
 
@@ -97,24 +100,30 @@ def _lower_on_cpu(
     a, b = context.avals_in
     # A foreign call can't be split over devices by XLA's partitioner.
     alone = getattr(context.module_context.axis_context, "num_devices", 1) == 1
-    call = None
+    lowered: Callable | None = None
     if name == "input_gradient" and _stacks_phases(b, how["geometry"], how["implementation"]):
-        pass  # written as a dense convolution, which oneDNN takes in its turn
+        lowered = partial(compute, **how)  # in a dense convolution, which comes here in its turn
     elif how["implementation"] in ("auto", "native") and alone:
-        call = native.kernel(name, a, b, shape(a, b, **how), how["geometry"])
-    return mlir.lower_fun(call or partial(_apart(_in_xla(compute)), **how), multiple_results=False)(context, *operands)
+        lowered = native.kernel(name, a, b, shape(a, b, **how), how["geometry"])
+    lowered = lowered or partial(_on_cpu(_in_xla(compute)), **how)
+    return mlir.lower_fun(lowered, multiple_results=False)(context, *operands)
 
 
-def _apart(compute: Callable) -> Callable:
-    """Return ``compute``, whose bfloat16 result XLA does not fuse with what follows.
+def _on_cpu(compute: Callable) -> Callable:
+    """Return ``compute``, where bfloat16 is summed in float32 and the result is not fused with what follows.
 
-    XLA for CPU of jax 0.12.0.1 fuses a residual block of bfloat16 convolutions with the mean behind it into one call, and
-    that call reads memory it never wrote: NaN, or any number. A plain jax program does it too; the tests have one.
+    XLA's convolution on a CPU sums in float32 by itself; its matrix product does not, and over a batch that loses a percent.
+    XLA for CPU of jax 0.12.0.1 fuses a residual block of bfloat16 convolutions with the mean behind it into one call that
+    reads memory it never wrote: NaN, or any number. A plain jax program does that too; the tests have one.
     """
 
     def computed(a: Array, b: Array, **how: Any) -> Array:
-        y = compute(a, b, **how)
-        return lax.optimization_barrier(y) if y.dtype == jnp.bfloat16 else y
+        if a.dtype != jnp.bfloat16:
+            return compute(a, b, **how)
+        if how["implementation"] == "lax":
+            return lax.optimization_barrier(compute(a, b, **how))
+        y = compute(a.astype(jnp.float32), b.astype(jnp.float32), **how)
+        return lax.optimization_barrier(y.astype(a.dtype))
 
     return computed
 
@@ -146,10 +155,10 @@ def _batched(
     for a, axis in zip(operands, axes, strict=True):
         a = jnp.broadcast_to(a, (count, *a.shape)) if axis is None else jnp.moveaxis(a, axis, 0)
         a = jnp.moveaxis(a, 0, -2)  # before the channels, which it multiplies
-        wide.append(a.reshape(*a.shape[:-2], -1))
+        wide.append(a.reshape(*a.shape[:-2], count * a.shape[-1]))
     geometry = how.pop("geometry")
     y = primitive.bind(*wide, geometry=geometry._replace(groups=geometry.groups * count), **how)
-    return y.reshape(*y.shape[:-1], count, -1), y.ndim - 1
+    return y.reshape(*y.shape[:-1], count, y.shape[-1] // count), y.ndim - 1
 
 
 def _bilinear(

@@ -45,7 +45,8 @@ def conv(
             kernel for it, and else the fastest in XLA: one call forwards and at stride 1, gradients of strided ones by
             ``"taps"`` (a matrix product per tap; one group) or ``"phases"`` (a dense convolution per phase). The gradient of
             an input with fewer than 16 channels is one dense convolution for all phases together. ``"lax"`` is XLA's own,
-            gradients included: on CPU their compilation aborts the process for some small strided shapes.
+            gradients included: on CPU their compilation aborts the process for some small strided shapes. It also runs where
+            JAX's types say how arrays lie on a mesh (explicit sharding, `jax.shard_map`), and is what `jax.export` takes.
 
     Returns:
         ``[batch, *output_size, out_channels]`` in the promoted type of the arguments.
@@ -73,7 +74,7 @@ def conv(
     pads = explicit_pads(padding, x.shape[1:-1], window, strides, dilations)
     padded_output_size(x.shape[1:-1], window, strides, pads, dilations)
     border = BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros"
-    how = resolve_implementation(implementation, IMPLEMENTATIONS)
+    how = resolve_implementation(implementation, IMPLEMENTATIONS, x, kernel)
     if how == "taps" and groups > 1:
         raise ValueError(f"implementation 'taps' takes one group, got groups={groups}")
     return _conv(x, kernel, strides, pads, border, dilations, groups, bool(flip_kernel), how)

@@ -9,6 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import jax
+from jax import Array
+from jax.sharding import AxisType
+
 EVERYWHERE = ("auto", "lax")
 _ENVIRONMENT = "STRIDEFLAX_IMPLEMENTATION"
 
@@ -17,7 +21,7 @@ _default: ContextVar[str | None] = ContextVar("implementation", default=None)
 
 @contextmanager
 def use_implementation(name: str) -> Iterator[None]:
-    """Make ``name`` (``"auto"`` or ``"lax"``) the formulation of all operators that are traced within.
+    """Make ``name`` (``"auto"`` or ``"lax"``) the formulation of `conv`, `max_pool` and `avg_pool` where traced within.
 
     A function that `jax.jit` has traced before keeps what it was traced with. The environment variable
     STRIDEFLAX_IMPLEMENTATION sets the default of a whole process.
@@ -29,15 +33,33 @@ def use_implementation(name: str) -> Iterator[None]:
         _default.reset(token)
 
 
-def resolve_implementation(requested: str | None, known: Sequence[str]) -> str:
-    """Return the formulation to run: the ``requested`` one of ``known``, or the default where None.
+def resolve_implementation(requested: str | None, known: Sequence[str], *operands: Array) -> str:
+    """Return the formulation to run on ``operands``: the ``requested`` one of ``known``, or the default where None.
 
     Raises:
-        ValueError: a name that this operator does not know.
+        ValueError: a name that this operator does not know, or one that can't run on operands that are `placed`.
     """
     if requested is not None:
-        return _checked(requested, known, "implementation")
-    return _default.get() or _checked(os.environ.get(_ENVIRONMENT, "auto"), EVERYWHERE, _ENVIRONMENT)
+        name = _checked(requested, known, "implementation")
+    else:
+        name = _default.get() or _checked(os.environ.get(_ENVIRONMENT, "auto"), EVERYWHERE, _ENVIRONMENT)
+    if name == "lax" or not placed(*operands):
+        return name
+    if name == "auto":
+        return "lax"
+    raise ValueError(
+        f"implementation {name!r} can't run where JAX's types say how arrays lie on a mesh (explicit sharding, jax.shard_map "
+        "with check_vma=True); allowed there: auto, lax"
+    )
+
+
+def placed(*operands: Array) -> bool:
+    """Whether the operands' types say how they lie on a mesh: explicit sharding, or axes of `jax.shard_map` they vary along.
+
+    Only JAX's own operations hand such a type on, and have the sums over the mesh in their gradients.
+    """
+    types = [jax.typeof(operand) for operand in operands]
+    return any(t.manual_axis_type.varying or AxisType.Explicit in t.sharding.mesh.axis_types for t in types)
 
 
 def _checked(name: str, known: Sequence[str], what: str) -> str:

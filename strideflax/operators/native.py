@@ -93,6 +93,7 @@ _Function = ctypes.CFUNCTYPE(_Pointer, ctypes.POINTER(_Call))
 
 # oneDNN takes all cores for each call, and a prepared call can't run twice at once.
 _one_at_a_time = threading.Lock()
+_one_registers = threading.Lock()  # XLA takes each name once
 _registered: list[Any] = []  # XLA keeps the addresses of these for as long as the process lives
 
 
@@ -106,7 +107,10 @@ def kernel(kind: onednn.Kind, a: Any, b: Any, result: Any, geometry: Any) -> Cal
     """
     if onednn.version() is None or str(result.dtype) not in onednn.DATA_TYPES or 0 in a.shape:
         return None
-    name = _register(kind, a.shape, b.shape, result.shape, geometry, str(result.dtype))
+    if not all(isinstance(n, int) for n in (*a.shape, *b.shape, *result.shape)):  # jax.export with a symbolic batch
+        return None
+    with _one_registers:
+        name = _register(kind, a.shape, b.shape, result.shape, geometry, str(result.dtype))
     if name is None:
         return None
     return jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(result.shape, result.dtype))

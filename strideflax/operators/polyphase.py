@@ -94,14 +94,14 @@ class Polyphase(Downsample):
 
     def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
         """Sample ``x`` at ``index``, or at what `select` says if that is None; see `Downsample`."""
-        index = self.select(x, train=train, key=key) if index is None else index
+        index = self.select(self.checked(x), train=train, key=key) if index is None else index
         if index is None:
             raise ValueError(f"{type(self).__name__} samples where another operator chose: it needs an index, got None")
-        return polyphase_sample(x, index, self.stride)
+        return polyphase_sample(self.checked(x), index, self.stride)
 
     def dense(self, x: Array) -> Array:
         """Return ``x``: nothing is filtered before it is sampled (at the phase chosen, not at 0)."""
-        return x
+        return self.checked(x)
 
     def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
         """Return its one step: any pixel of a block may be the one that is kept."""

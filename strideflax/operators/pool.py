@@ -46,7 +46,7 @@ def max_pool(
             window would hold nothing but padding.
     """
     x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    return _max_pool(x, *geometry, resolve_implementation(implementation, IMPLEMENTATIONS))
+    return _max_pool(x, *geometry, resolve_implementation(implementation, IMPLEMENTATIONS, x))
 
 
 def avg_pool(
@@ -77,7 +77,7 @@ def avg_pool(
         ValueError: as `max_pool`.
     """
     x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    how = resolve_implementation(implementation, IMPLEMENTATIONS)
+    how = resolve_implementation(implementation, IMPLEMENTATIONS, x)
     return _avg_pool(x, *geometry, bool(count_include_pad), how)
 
 

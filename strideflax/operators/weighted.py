@@ -165,13 +165,15 @@ class StochasticPool(Downsample):
         """Pick from ``x`` with ``key`` if ``train``, else return the expectation.
 
         Raises:
-            ValueError: training without a key.
+            ValueError: training without a key, or an input of another shape.
         """
         if not train:
-            return self.at_stride(x, self.stride)
+            return super().__call__(x)
         if key is None:
             raise ValueError("StochasticPool needs a key in training, got None; pass key=jax.random.key(seed)")
-        return stochastic_pool(x, self.window, key=key, stride=self.stride, padding=self.rule(x.shape[1:3]))
+        return stochastic_pool(
+            self.checked(x), self.window, key=key, stride=self.stride, padding=self.rule(x.shape[1:3])
+        )
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, height, width, channels]`` to its windows' expected picks."""

@@ -5,14 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from strideflax.study.ablation import CONSISTENCY
+from strideflax.study.ablation import CONFIG_FIELDS, CONFIG_GROUPS, CONSISTENCY, WITHOUT_EFFECT
 from strideflax.study.results import FINISHED
 from strideflax.study.statistics import paired_difference
 
-REPRODUCED, NULL, CONTRADICTED, NOT_RUN = "reproduced", "null", "contradicted", "not run"
+REPRODUCED, NULL, CONTRADICTED = "reproduced", "null", "contradicted"
+NOT_RUN = "not run"
+LEAST_PAIRS = 5  # an interval of fewer says little: of two pairs without a difference every second one leaves out 0
 ACCURACY = "test_accuracy"
+IDENTITY = ("seed", "status", "config_fingerprint", "dataset_fingerprint", ACCURACY)
+MARGIN = 0.005  # half a point: what "no gain" may be off by
 
 # What both sides of a claim have unless it says otherwise: the baseline of configs/baseline.py.
 SETTING: dict[str, Any] = {
@@ -53,16 +58,20 @@ class Claim:
     value: str = ACCURACY
 
     def verdict(self, low: float, high: float) -> str:
-        """Return what an interval of the gain says of the claim.
+        """Return what a 95 % interval of the gain says of the claim.
 
         A gain is reproduced if the interval lies on its side of 0, whatever its size, contradicted if it lies on the other
-        side, and null if it holds 0. "No gain" is reproduced if the interval meets the published range, else contradicted.
+        side, and null if it holds 0. "No gain" is reproduced if the interval lies within the published range widened by
+        `MARGIN`, contradicted if it does not meet the published range, and null otherwise: few runs show nothing.
         """
-        if self.published[0] <= 0 <= self.published[1]:
-            return REPRODUCED if low <= self.published[1] and high >= self.published[0] else CONTRADICTED
+        least, most = self.published
+        if least <= 0 <= most:
+            if low > most or high < least:
+                return CONTRADICTED
+            return REPRODUCED if low >= least - MARGIN and high <= most + MARGIN else NULL
         if low <= 0 <= high:
             return NULL
-        return REPRODUCED if (low > 0) == (self.published[0] > 0) else CONTRADICTED
+        return REPRODUCED if (low > 0) == (least > 0) else CONTRADICTED
 
 
 ZHANG = "Zhang 2019, arXiv:1904.11486"
@@ -107,39 +116,60 @@ CLAIMS = (
 def check_claims(frame: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """Return a row a claim: name, text, source, pairs, difference, its 95 % interval, what was published, the verdict.
 
+    Each claim is looked at by itself: nothing is corrected for their number. With fewer than `LEAST_PAIRS` pairs the verdict
+    says how many there are.
+
     Args:
-        frame: runs, as from `strideflax.study.results.load`; those of several sweeps may be together in it.
+        frame: runs, as from `strideflax.study.results.load`; those of several sweeps may be together in it, and a run that
+            is in it twice counts once.
         claims: what to check.
 
     Raises:
-        ValueError: two runs of one side of a claim share a seed, so that runs of different nets or data are mixed.
+        ValueError: two different runs of one side of a claim share a seed, the two sides differ in a field that the claim
+            does not name, or on what images they are, or a field of `SETTING` is missing.
     """
+    if missing := sorted(name for name in (*SETTING, *IDENTITY) if name not in frame):
+        raise ValueError(
+            f"these are no runs of a model: {missing[0]} is missing; give a frame of strideflax.results.load"
+        )
     rows = []
     for claim in claims:
-        found = paired_difference(_gains(frame, claim))
+        found = paired_difference(_gains(frame[frame["status"] == FINISHED], claim))
         row = {"claim": claim.name, "text": claim.text, "source": claim.source, "value": claim.value}
         row |= {name: getattr(found, name) for name in ("pairs", "difference", "low", "high")}
-        known = found.pairs > 1
-        verdict = claim.verdict(found.low, found.high) if known else NOT_RUN
+        verdict = claim.verdict(found.low, found.high)
+        if found.pairs < LEAST_PAIRS:
+            verdict = f"only {found.pairs} pairs" if found.pairs > 1 else NOT_RUN
         rows.append(
             row | {"published_low": claim.published[0], "published_high": claim.published[1], "verdict": verdict}
         )
     return pd.DataFrame(rows)
 
 
-def _gains(frame: pd.DataFrame, claim: Claim) -> Any:
-    reference, other = (_by_seed(frame, {**SETTING, **side}, claim) for side in (claim.reference, claim.other))
-    return (other - reference).dropna().to_numpy()
+def _gains(runs: pd.DataFrame, claim: Claim) -> Any:
+    reference, other = (_by_seed(runs, {**SETTING, **side}, claim) for side in (claim.reference, claim.other))
+    seeds = reference.index.intersection(other.index)
+    named = {*claim.reference, *claim.other, *WITHOUT_EFFECT}
+    alike = [
+        name for name in runs
+        if (name.startswith(CONFIG_GROUPS) or name in (*CONFIG_FIELDS, "dataset_fingerprint")) and name not in named
+    ]  # fmt: skip
+    ours, theirs = reference.loc[seeds, alike], other.loc[seeds, alike]
+    differ = (ours != theirs) & ~(ours.isna() & theirs.isna())
+    for name in alike:
+        if differ[name].any():
+            raise ValueError(f"{claim.name}: its two sides differ in {name} too; give runs of one study")
+    if claim.value not in runs:
+        return np.array([])
+    return (other[claim.value] - reference[claim.value]).dropna().to_numpy()
 
 
-def _by_seed(frame: pd.DataFrame, fields: Mapping[str, Any], claim: Claim) -> pd.Series:
-    """Return the claim's value of the finished runs with those fields, by seed."""
-    chosen = frame["status"] == FINISHED
-    for name, value in fields.items():
-        chosen &= frame[name] == value
-    runs = frame[chosen]
-    if runs["seed"].duplicated().any():
+def _by_seed(runs: pd.DataFrame, fields: Mapping[str, Any], claim: Claim) -> pd.DataFrame:
+    """Return the runs with those fields, by seed."""
+    chosen = runs[np.logical_and.reduce([runs[name] == value for name, value in fields.items()])]
+    chosen = chosen.drop_duplicates([*IDENTITY])
+    if chosen["seed"].duplicated().any():
         raise ValueError(
             f"{claim.name}: several runs share a seed; give runs of one study, that differ in nothing else"
         )
-    return runs.set_index("seed")[claim.value] if claim.value in frame else pd.Series(dtype=float)
+    return chosen.set_index("seed")

@@ -222,6 +222,8 @@ def test_vmap_over_kernels_and_over_no_images(implementation, random):
     images = random.normal(size=(2, 6, 5, 4)).astype(np.float32)
     for y, kernel in zip(jax.vmap(shrink, in_axes=(None, 0))(images, kernels), kernels, strict=True):
         np.testing.assert_allclose(y, reference.conv(images, kernel, (2, 2), "SAME", (1, 1)), rtol=1e-4, atol=1e-5)
+    assert jax.vmap(shrink)(x, kernels).shape == (3, 0, 3, 3, 2)
+    assert jax.vmap(jax.grad(lambda x, kernel: shrink(x, kernel).sum(), 1))(x, kernels).shape == kernels.shape
 
 
 # Shapes on which XLA's own input gradient aborts the process

@@ -75,6 +75,25 @@ def test_bfloat16_is_summed_in_float32(random):
     np.testing.assert_allclose(np.asarray(y, np.float32), exact, rtol=2**-8, atol=1e-3)
 
 
+@pytest.mark.parametrize(("window", "stride"), [(3, 2), (1, 2), (1, 1)])
+def test_bfloat16_gradients_without_onednn_are_summed_in_float32(window, stride, monkeypatch, random):
+    monkeypatch.setattr(native.onednn, "version", lambda: None)
+    jax.clear_caches()
+    x, kernel = (jnp.asarray(random.normal(size=s), jnp.bfloat16) for s in ((16, 16, 16, 32), (window, window, 32, 16)))
+
+    def shrink(x, kernel):
+        return conv(x, kernel, stride=stride, padding="SYMMETRIC")
+
+    y, pull = jax.vjp(shrink, x, kernel)
+    g = jnp.abs(jnp.asarray(random.normal(size=y.shape), jnp.bfloat16))
+    found = pull(g)
+    exact = jax.vjp(shrink, x.astype(jnp.float32), kernel.astype(jnp.float32))[1](g.astype(jnp.float32))
+    for one, other in zip(found, exact, strict=True):
+        error = np.asarray(one, np.float32) - other
+        assert np.sqrt(np.mean(error**2) / np.mean(other**2)) < 2**-9  # one rounding's; sums in bfloat16 have 2**-6
+    jax.clear_caches()
+
+
 def test_a_vmapped_convolution_is_native_too(random):
     x, kernel = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((3, 2, 8, 8, 4), (3, 3, 3, 4, 8)))
     mapped = jax.jit(jax.vmap(lambda x, kernel: conv(x, kernel, stride=2))).lower(x, kernel).compile()
@@ -110,6 +129,21 @@ def test_a_failure_inside_onednn_is_an_error_of_jax(monkeypatch):
     monkeypatch.setattr(onednn.Convolution, "run", lambda *_: 3)
     with pytest.raises(Exception, match="oneDNN answered 3"):
         conv(jnp.ones((1, 5, 3, 2)), jnp.ones((3, 3, 2, 2))).block_until_ready()
+
+
+def test_many_threads_ask_for_it_first(random):
+    """XLA takes the name of a foreign function once: threads that compile the same shape at a time share it."""
+    x, kernel = jnp.ones((1, 9, 11, 3)), jnp.ones((2, 3, 3, 5))  # a shape of this test alone
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: conv(x + i, kernel), range(8)))
+    for i, y in enumerate(found):
+        np.testing.assert_allclose(y[0, 4, 4, 0], 18 * (1 + i))
+
+
+def test_a_symbolic_batch_is_xla_s():
+    shape = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 8, 8, 3"), jnp.float32)
+    exported = jax.export.export(jax.jit(lambda x: conv(x, jnp.ones((3, 3, 3, 4)))))(shape)
+    assert exported.call(jnp.ones((5, 8, 8, 3)))[4, 4, 4, 0] == 27
 
 
 def test_many_threads_share_it(random):

@@ -155,3 +155,12 @@ def test_a_base_operator_is_no_filter():
     with pytest.raises(TypeError, match="Downsample is not a filter followed by subsampling"):
         Downsample(3).dense(jnp.ones((1, 4, 4, 3)))
     assert Downsample(3).select(jnp.ones((1, 4, 4, 3))) is None
+
+
+@every_operator
+@pytest.mark.parametrize("shape", [(8, 8, 1), (2, 8, 8, 3), (2, 3, 8, 8, 1)])
+def test_an_input_of_another_shape_is_refused(name, shape):
+    operator = build(name)
+    message = rf"takes \[batch, height, width, 1\], got an input of shape {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
+        operator(jnp.ones(shape))
