@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from notebooks import headline
 from notebooks.execute import METADATA, ROOT, execute
 from strideflax.operators.table import DOWNSAMPLERS
 
@@ -87,3 +88,21 @@ def test_the_5x5_example_has_the_right_values():
 def test_every_operator_of_the_table_is_in_the_pictures_or_said_to_be_left_out():
     words = re.findall(r"\w+", printed(fresh(ROOT / "notebooks" / "02_operators_in_pictures.ipynb")))
     assert set(DOWNSAMPLERS) <= set(words)
+
+
+@pytest.mark.parametrize("study", headline.STUDIES)
+def test_the_readme_s_table_is_that_of_the_shipped_runs(study: str):
+    page = headline.README.read_text()
+    assert headline.with_table(page, study, headline.table(headline.read(study))) == page
+    assert f"notebooks/gains_{study}.png" in page
+    assert (ROOT / "notebooks" / f"gains_{study}.png").stat().st_size > 5000
+
+
+def test_the_readme_s_verdicts_are_those_of_the_shipped_runs():
+    page = headline.README.read_text()
+    assert headline.with_table(page, "claims", headline.claims_table()) == page
+
+
+def test_a_readme_without_the_table_s_place_is_refused():
+    with pytest.raises(ValueError, match="once, found 0"):
+        headline.with_table("# strideflax", "shapes", "| a |")

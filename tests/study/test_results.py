@@ -165,7 +165,7 @@ def test_the_package_offers_results_without_importing_pandas_before_it_is_asked(
 
 @pytest.mark.parametrize(
     ("name", "images", "operators"),
-    [("ablation_shapes", "shapes", 8), ("ablation_cifar10", "CIFAR-10 (JPEG re-encoded)", 2)],
+    [("ablation_shapes", "shapes", 8), ("ablation_cifar10", "CIFAR-10 (JPEG re-encoded)", 8)],
 )
 def test_the_studies_that_come_along_have_their_pairs(name, images, operators):
     runs = results.shipped(name)
