@@ -1,7 +1,7 @@
 """The README's headline from the runs that come with the library: ``python notebooks/headline.py``.
 
-It writes each study's table and that of the published claims between their marks in ``README.md`` and draws
-``notebooks/gains_STUDY.png``.
+It writes the tables of each study, of the measures and of the published claims between their marks in ``README.md`` and
+draws ``notebooks/gains_STUDY.png``.
 """
 
 import re
@@ -22,6 +22,12 @@ COLUMNS = (
     "operator", "accuracy, no crops", "gain, 95 % interval", "accuracy, crops", "gain, 95 % interval",
     "same class under shifts, no crops / crops", "MACs",
 )  # fmt: skip
+MEASURES = {
+    "aliasing.sites.stage2/block1/reduction.alias_energy": "alias energy, stage 2",
+    "aliasing.sites.stage3/block1/reduction.alias_energy": "alias energy, stage 3",
+    "robustness.mean_error": "mean error under corruption",
+    "calibration.expected_calibration_error": "expected calibration error",
+}
 
 
 def read(study: str) -> Ablation:
@@ -41,6 +47,19 @@ def table(ablation: Ablation) -> str:
         work = without.loc[name, "macs"] / without.loc[ablation.baseline, "macs"]
         row = (f"`{name}`", accuracies[0], gains[0], accuracies[1], gains[1], f"{shifts} %", f"{work:.2f}")
         lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def measures_table(runs: pd.DataFrame) -> str:
+    """Return a Markdown table: mean and standard deviation over seeds of what accuracy hides, with random crops."""
+    cropped = runs[runs["augment.crop"] == 4].groupby("model.downsample")
+    lines = ["| operator | " + " | ".join(MEASURES.values()) + " |", "|" + "---|" * (1 + len(MEASURES))]
+    for name in read_ablation(runs).operators:
+        cells = []
+        for column in MEASURES:
+            values = 100 * cropped.get_group(name)[column].dropna()
+            cells.append(f"{values.mean():.1f} ± {values.std():.1f} %")
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -85,4 +104,5 @@ if __name__ == "__main__":
         ablation = read(study)
         page = with_table(page, study, table(ablation))
         (ROOT / "notebooks" / f"gains_{study}.png").write_bytes(draw_differences(ablation).png)
+    page = with_table(page, "measures", measures_table(results.shipped("ablation_cifar10")))
     README.write_text(with_table(page, "claims", claims_table()))

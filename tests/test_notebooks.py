@@ -10,6 +10,7 @@ import pytest
 
 from notebooks import headline
 from notebooks.execute import METADATA, ROOT, execute
+from strideflax import results
 from strideflax.operators.table import DOWNSAMPLERS
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -98,9 +99,10 @@ def test_the_readme_s_table_is_that_of_the_shipped_runs(study: str):
     assert (ROOT / "notebooks" / f"gains_{study}.png").stat().st_size > 5000
 
 
-def test_the_readme_s_verdicts_are_those_of_the_shipped_runs():
+def test_the_readme_s_measures_and_verdicts_are_those_of_the_shipped_runs():
     page = headline.README.read_text()
     assert headline.with_table(page, "claims", headline.claims_table()) == page
+    assert headline.with_table(page, "measures", headline.measures_table(results.shipped("ablation_cifar10"))) == page
 
 
 def test_a_readme_without_the_table_s_place_is_refused():
