@@ -65,7 +65,7 @@ def measures_table(runs: pd.DataFrame) -> str:
 
 def claims_table() -> str:
     """Return a Markdown table: a row a published claim, with its verdict from the shipped runs."""
-    studies = {"ablation_cifar10": ("R2", "R3")}
+    studies = {"ablation_cifar10": ("R2", "R3"), "claims_cifar10": ("R4", "R5", "R6")}
     verdicts = pd.concat(
         claims.check_claims(results.shipped(study), [claim for claim in claims.CLAIMS if claim.name in names])
         for study, names in studies.items()
@@ -90,6 +90,8 @@ def with_table(text: str, study: str, rows: str) -> str:
 
 def _gain(row: Mapping[str, Any]) -> str:
     low, high = row["difference_low"], row["difference_high"]
+    if pd.isna(low):
+        return _points(row["difference"])
     return f"{_points(row['difference'])} ({_points(low)} to {_points(high)})"
 
 

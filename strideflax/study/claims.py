@@ -138,7 +138,7 @@ def check_claims(frame: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Da
         row |= {name: getattr(found, name) for name in ("pairs", "difference", "low", "high")}
         verdict = claim.verdict(found.low, found.high)
         if found.pairs < LEAST_PAIRS:
-            verdict = f"only {found.pairs} pairs" if found.pairs > 1 else NOT_RUN
+            verdict = f"too few pairs: {found.pairs}" if found.pairs else NOT_RUN
         rows.append(
             row | {"published_low": claim.published[0], "published_high": claim.published[1], "verdict": verdict}
         )

@@ -78,7 +78,8 @@ def test_a_run_that_failed_makes_no_pair():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "verdict"), [(0, "not run"), (1, "not run"), (2, "only 2 pairs"), (4, "only 4 pairs"), (5, "reproduced")]
+    ("pairs", "verdict"),
+    [(0, "not run"), (1, "too few pairs: 1"), (2, "too few pairs: 2"), (4, "too few pairs: 4"), (5, "reproduced")],
 )
 def test_few_pairs_have_no_verdict(pairs, verdict):
     assert LEAST_PAIRS == 5
