@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 
 from strideflax import conv
 from strideflax.operators import native, onednn
+from strideflax.operators.bilinear import Geometry
 
 # size, window, stride, padding, dilation, groups, in_channels, out_channels
 CASES = [
@@ -131,13 +133,24 @@ def test_a_failure_inside_onednn_is_an_error_of_jax(monkeypatch):
         conv(jnp.ones((1, 5, 3, 2)), jnp.ones((3, 3, 2, 2))).block_until_ready()
 
 
-def test_many_threads_ask_for_it_first(random):
-    """XLA takes the name of a foreign function once: threads that compile the same shape at a time share it."""
-    x, kernel = jnp.ones((1, 9, 11, 3)), jnp.ones((2, 3, 3, 5))  # a shape of this test alone
+def test_many_threads_ask_for_it_first(monkeypatch):
+    """XLA takes the name of a foreign function once: threads that ask for the same shape at a time share it."""
+    made = []
+
+    class Slow(onednn.Convolution):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            time.sleep(0.2)  # long enough for the others to come
+            made.append(self)
+
+    monkeypatch.setattr(onednn, "Convolution", Slow)
+    x, kernel, y = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, 9, 11, 3), (2, 3, 3, 5), (1, 8, 9, 5)))
+    geometry = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # a shape of this test alone
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda i: conv(x + i, kernel), range(8)))
-    for i, y in enumerate(found):
-        np.testing.assert_allclose(y[0, 4, 4, 0], 18 * (1 + i))
+        found = list(pool.map(lambda _: native.kernel("convolution", x, kernel, y, geometry), range(8)))
+    assert all(found)
+    assert len(made) == 1
+    np.testing.assert_allclose(found[0](jnp.ones(x.shape), jnp.ones(kernel.shape)), 18)
 
 
 def test_a_symbolic_batch_is_xla_s():

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -162,5 +163,6 @@ def test_a_base_operator_is_no_filter():
 def test_an_input_of_another_shape_is_refused(name, shape):
     operator = build(name)
     message = rf"takes \[batch, height, width, 1\], got an input of shape {re.escape(str(shape))}"
-    with pytest.raises(ValueError, match=message):
-        operator(jnp.ones(shape))
+    for use in (operator, partial(operator, train=True, key=jax.random.key(0)), operator.dense):
+        with pytest.raises(ValueError, match=message):
+            use(jnp.ones(shape))
