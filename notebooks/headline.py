@@ -77,9 +77,9 @@ def claims_table() -> str:
     return "\n".join(lines)
 
 
-def with_table(text: str, study: str, rows: str) -> str:
-    """Return the README's ``text`` with the study's table replaced."""
-    begin, end = f"<!-- {study}: written by notebooks/headline.py -->", f"<!-- end of {study} -->"
+def with_table(text: str, name: str, rows: str) -> str:
+    """Return the README's ``text`` with the table between the marks of ``name`` replaced."""
+    begin, end = f"<!-- {name}: written by notebooks/headline.py -->", f"<!-- end of {name} -->"
     new, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{rows}\n{end}", text, flags=re.S
     )
