@@ -88,8 +88,8 @@ def start_seconds(spec: str, overrides: Sequence[str] = ()) -> float:
 
 def compile_step(trainer: Trainer) -> tuple[Any, tuple[Any, ...]]:
     """Return the compiled step, and its arguments besides the state."""
-    arguments = trainer.pixels(trainer.dataset.train), trainer.order(0), trainer.key
-    return trainer.train_step.lower(trainer.initial, *arguments).compile(), arguments  # type: ignore[attr-defined]
+    train_set = trainer.pixels(trainer.dataset.train)
+    return trainer.compile_steps(1, trainer.initial, train_set), (train_set, trainer.order(0), trainer.key)
 
 
 def main(spec: str, overrides: Sequence[str]) -> None:

@@ -21,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workdir", type=Path, help="run folder (default: runs/NAME-FINGERPRINT); an interrupted run resumes"
     )
+    parser.add_argument(
+        "--steps-per-dispatch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="steps in one call of the device (default: %(default)s)",
+    )
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run folder")
     parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")
     parser.add_argument(
@@ -49,7 +56,10 @@ def main(args: argparse.Namespace) -> None:
     stop = StopSignal()
     try:
         with TrainingProgress() as progress:
-            result = train(config, folder, progress=progress, make_writers=writers, should_stop=stop)
+            result = train(
+                config, folder, progress=progress, make_writers=writers, should_stop=stop,
+                steps_per_dispatch=args.steps_per_dispatch,
+            )  # fmt: skip
     except Interrupted as interruption:
         console.print(str(interruption), style="yellow", markup=False)
         raise SystemExit(128 + stop.number) from None

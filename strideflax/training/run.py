@@ -14,6 +14,7 @@ from jax.experimental import multihost_utils
 
 from strideflax.config import Config
 from strideflax.data.dataset import load_dataset
+from strideflax.errors import UserError
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.environment import versions
 from strideflax.training.progress import Progress, Silent
@@ -29,7 +30,7 @@ from strideflax.training.run_folder import (
     read_result,
     write_json,
 )
-from strideflax.training.step import TrainState
+from strideflax.training.step import Pixels, TrainState, TrainStep
 from strideflax.training.trainer import Trainer, prepare
 from strideflax.training.writers import Writer
 
@@ -58,6 +59,7 @@ class Run:
     writers: Sequence[Writer]
     should_stop: Callable[[], bool]
     checkpoints: Checkpoints
+    steps_per_dispatch: int
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -89,21 +91,21 @@ class Run:
         """Train to the end; return the final state, and what went wrong if a loss was not finite."""
         trainer, total = self.trainer, self.trainer.total_steps
         train, val = trainer.pixels(trainer.dataset.train), trainer.pixels(trainer.dataset.val)
-        step = self._compile(state, train)
+        programs = self._compile(state, train)
         done = int(state.step)
         while done < total:
             epoch = done // trainer.steps_per_epoch
             order = trainer.order(epoch)
             first, last = done, min((epoch + 1) * trainer.steps_per_epoch, total)
             start, stop, sound = time.perf_counter(), False, True
-            for done in range(first + 1, last + 1):
-                state = step(state, train, order, trainer.key)
+            while done < last and sound and not stop:
+                steps = self.steps_per_dispatch if done + self.steps_per_dispatch <= last else 1
+                state = programs[steps](state, train, order, trainer.key)
+                looked, done = done // CHECKED_STEPS, done + steps
                 self.progress.step(done, total)
                 stop = jax.process_count() == 1 and self.should_stop()
-                if stop or done == last or done % CHECKED_STEPS == 0:
+                if stop or done == last or done // CHECKED_STEPS > looked:
                     sound = math.isfinite(float(state.loss_sum))  # waits for the device
-                if stop or not sound:
-                    break
             seconds = _since(start, state)
             self.clock.train_seconds += seconds
             if not sound:
@@ -126,12 +128,12 @@ class Run:
         """Return whether any host was asked to stop: all must leave at the same step, so they agree after each epoch."""
         return bool(multihost_utils.process_allgather(np.array(self.should_stop())).any())
 
-    def _compile(self, state: TrainState, train: Any) -> Callable[..., TrainState]:
+    def _compile(self, state: TrainState, train: Pixels) -> dict[int, TrainStep]:
+        """Return the programs of one step and of several, by their steps."""
         start = time.perf_counter()
-        order, key = self.trainer.order(0), self.trainer.key
-        step = self.trainer.train_step.lower(state, train, order, key).compile()  # type: ignore[attr-defined]
+        programs = {count: self.trainer.compile_steps(count, state, train) for count in {1, self.steps_per_dispatch}}
         self.clock.compile_seconds += time.perf_counter() - start
-        return step
+        return programs
 
     def _record(self, state: TrainState, epoch: int, steps: int, seconds: float) -> dict[str, Any]:
         """Return an epoch's numbers; ``steps`` is how many this call did, ``seconds`` how long they took."""
@@ -182,6 +184,7 @@ def train(
     progress: Progress | None = None,
     make_writers: Callable[[Path], Sequence[Writer]] = lambda folder: (),
     should_stop: Callable[[], bool] = lambda: False,
+    steps_per_dispatch: int = 1,
 ) -> dict[str, Any]:
     """Train as ``config`` says in ``folder``, or go on where an earlier call was interrupted; return the result.
 
@@ -190,7 +193,9 @@ def train(
         folder: the run folder; created if missing, resumed if it holds an unfinished run of the same configuration.
         progress: told what happens.
         make_writers: called with the folder, returns further writers of metrics.
-        should_stop: asked after each step; True saves a checkpoint and raises `Interrupted`.
+        should_stop: asked after each dispatch; True saves a checkpoint and raises `Interrupted`.
+        steps_per_dispatch: training steps that a call of the device does, 1 to 50, which changes nothing but the speed: an
+            accelerator that is done with a step before Python has sent the next one gains.
 
     Returns:
         The content of ``result.json``.
@@ -200,6 +205,8 @@ def train(
         OSError: a full disk or a read-only folder; what was saved before is as it was.
         Interrupted: ``should_stop`` said so.
     """
+    if not 1 <= steps_per_dispatch <= CHECKED_STEPS:
+        raise UserError(f"steps_per_dispatch must be an int from 1 to {CHECKED_STEPS}, got {steps_per_dispatch}")
     progress = progress or Silent()
     check_folder(folder, config)  # before images are loaded
     if (result := read_result(folder)) is not None:
@@ -214,7 +221,7 @@ def train(
             return _ended(folder, config, result, progress)
         with Checkpoints(folder / "checkpoints") as checkpoints:
             writers = make_writers(folder) if writes else ()
-            return _finish(Run(trainer, folder, progress, writers, should_stop, checkpoints))
+            return _finish(Run(trainer, folder, progress, writers, should_stop, checkpoints, steps_per_dispatch))
 
 
 def _ended(folder: Path, config: Config, result: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -250,6 +257,7 @@ def _finish(run: Run) -> dict[str, Any]:
             name: plan[name] for name in ("seed", "config_fingerprint", "dataset", "params", "macs", "epochs", "device")
         },
         "steps": int(state.step),
+        "steps_per_dispatch": run.steps_per_dispatch,
         "images_per_second": int(state.step) * config.batch_size / run.clock.train_seconds,
         **vars(run.clock),
         "versions": versions(),

@@ -53,6 +53,7 @@ class Totals(NamedTuple):
     correct_sum: Array
 
 
+TrainStep = Callable[[TrainState, Pixels, Array, Array], TrainState]
 EvalStep = Callable[[Any, Any, Pixels, ArrayLike], Totals]
 
 
@@ -94,7 +95,7 @@ def make_train_step(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     sharding: NamedSharding | None = None,
-) -> Callable[[TrainState, Pixels, Array, Array], TrainState]:
+) -> TrainStep:
     """Return ``step(state, train, order, key) -> state``.
 
     The step takes the next ``batch_size`` images of ``order``, augments them with keys folded by step, and moves the
@@ -141,6 +142,17 @@ def make_train_step(
         )
 
     return step
+
+
+def repeat_step(step: TrainStep, count: int) -> TrainStep:
+    """Return a function that does ``count`` steps; they must lie in one epoch, whose order it gets."""
+    if count == 1:
+        return step
+
+    def steps(state: TrainState, train: Pixels, order: Array, key: Array) -> TrainState:
+        return jax.lax.fori_loop(0, count, lambda _, state: step(state, train, order, key), state)
+
+    return steps
 
 
 def make_eval_step(

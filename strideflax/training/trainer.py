@@ -1,6 +1,5 @@
 """What a configuration and its images determine before the first step: the model, the compiled functions, the schedule."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +21,7 @@ from strideflax.training.step import (
     EvalStep,
     Pixels,
     TrainState,
+    TrainStep,
     data_sharding,
     epoch_order,
     evaluate,
@@ -29,6 +29,7 @@ from strideflax.training.step import (
     make_eval_step,
     make_train_step,
     model_structure,
+    repeat_step,
 )
 
 
@@ -40,7 +41,7 @@ class Trainer:
     dataset: Dataset
     graph: nnx.GraphDef
     initial: TrainState
-    train_step: Callable[[TrainState, Pixels, Array, Array], TrainState]
+    train_step: TrainStep
     eval_step: EvalStep
     eval_batch_size: int
     schedule: optax.Schedule
@@ -85,6 +86,11 @@ class Trainer:
         ordered = jax.jit(epoch_order, static_argnums=2, out_shardings=self.replicated)
         return ordered(self.key, np.int32(epoch), len(self.dataset.train))
 
+    def compile_steps(self, count: int, state: TrainState, train: Pixels) -> TrainStep:
+        """Compile ``count`` training steps as one program, which takes the state's memory for its result."""
+        steps = jax.jit(repeat_step(self.train_step, count), donate_argnums=0, out_shardings=self.replicated)
+        return steps.lower(state, train, self.order(0), self.key).compile()
+
     def evaluate_as(self, name: str, state: TrainState, split: Pixels | None) -> dict[str, float | None]:
         """Return ``{NAME_loss, NAME_accuracy}`` over every image of ``split`` once; None without images."""
         if split is None or split.labels.size == 0:
@@ -121,11 +127,7 @@ def prepare(config: Config) -> Trainer:
         dataset=dataset,
         graph=graph,
         initial=initial,
-        train_step=jax.jit(
-            make_train_step(config, graph, optimizer, dataset.mean, dataset.std, sharding),
-            donate_argnums=0,
-            out_shardings=replicated,
-        ),
+        train_step=make_train_step(config, graph, optimizer, dataset.mean, dataset.std, sharding),
         eval_step=jax.jit(
             make_eval_step(graph, eval_batch, dataset.mean, dataset.std, sharding), out_shardings=replicated
         ),

@@ -56,9 +56,9 @@ def one_device(tmp_path_factory) -> list[float]:
     return losses(folder)
 
 
-@pytest.mark.parametrize("devices", [2, 4])
-def test_several_devices_give_the_losses_of_one(devices, one_device, tmp_path):
-    finish(start(devices, "--workdir", tmp_path / "run"))
+@pytest.mark.parametrize(("devices", "steps_per_dispatch"), [(2, 3), (4, 1)])
+def test_several_devices_give_the_losses_of_one(devices, steps_per_dispatch, one_device, tmp_path):
+    finish(start(devices, "--workdir", tmp_path / "run", "--steps-per-dispatch", steps_per_dispatch))
     assert losses(tmp_path / "run") == pytest.approx(one_device, rel=1e-4)
     assert f"{devices} JAX devices" in json.loads((tmp_path / "run" / "result.json").read_text())["device"]
 

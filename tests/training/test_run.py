@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from strideflax.config import ConfigError
+from strideflax.errors import UserError
 from strideflax.training.restore import restore_run
 from strideflax.training.run import Interrupted, train
 from strideflax.training.run_folder import RunFolderError, read_json, read_metrics
@@ -94,6 +95,30 @@ def test_an_interrupted_run_ends_bit_for_bit_as_if_nothing_had_happened(finished
     assert any(f"resumed at step {stop_at} of 15" in note for note in progress.notes)
     assert_same_weights(finished, tmp_path / "run")
     assert without_times(read_metrics(tmp_path / "run")) == without_times(read_metrics(finished))
+
+
+def test_several_steps_a_dispatch_change_nothing(finished, tiny, tmp_path):
+    progress = Notes()
+    result = train(tiny(), tmp_path / "run", progress=progress, steps_per_dispatch=3)
+    assert [done for done, _ in progress.steps] == [3, 4, 5, 8, 9, 10, 13, 14, 15]  # an epoch has five
+    assert result["steps_per_dispatch"] == 3
+    assert without_times(progress.records) == without_times(read_metrics(finished))
+    assert_same_weights(finished, tmp_path / "run")
+
+
+def test_a_stop_between_dispatches_goes_on_with_single_steps(finished, tiny, tmp_path):
+    stop = iter([False, True])
+    with pytest.raises(Interrupted, match="step 4 of 15"):
+        train(tiny(), tmp_path / "run", should_stop=lambda: next(stop), steps_per_dispatch=2)
+    assert train(tiny(), tmp_path / "run")["steps_per_dispatch"] == 1
+    assert_same_weights(finished, tmp_path / "run")
+
+
+@pytest.mark.parametrize("steps", [0, 51])
+def test_a_dispatch_has_1_to_50_steps(tiny, tmp_path, steps):
+    with pytest.raises(UserError, match=f"from 1 to 50, got {steps}"):
+        train(tiny(), tmp_path / "run", steps_per_dispatch=steps)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(finished, tiny, tmp_path):
