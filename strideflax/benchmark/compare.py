@@ -24,6 +24,7 @@ PROTOCOL = (
     "counted; ratio: a rival's median time over strideflax's in the same round; median, lowest and highest over rounds; random "
     "pixels, no augmentation, the same initial weights"
 )
+STEP_FLOPS_PER_MAC = 6  # a multiplication and an addition, forward and in both gradients; the usual count
 # Of logits (beside the largest, at least 1) and results; of summed losses. bfloat16 keeps 8 bits, and the order of rounding
 # differs, so there a check finds another network and not another rounding.
 TOLERANCES = {"float32": (2e-5, 2e-4), "bfloat16": (6e-2, 3e-2)}
@@ -134,9 +135,12 @@ def _times(turns: Sequence[Mapping[str, Any]], ready: Mapping[str, Any], workloa
         "compile_seconds": ready["compile_seconds"],
     }
     if isinstance(workload, Step):
-        found["images_per_second"] = workload.batch / middle * 1000
-    elif workload.flops:
-        found["gflops_per_second"] = workload.flops / middle / 1e6
+        found["images_per_second"] = workload.images_a_call / middle * 1000
+        if (macs := ready["facts"].get("macs")) is not None:
+            found["gflops_per_second"] = STEP_FLOPS_PER_MAC * macs * workload.images_a_call / middle / 1e6
+    for amount, unit in (("flops", "gflops_per_second"), ("bytes", "gigabytes_per_second")):
+        if of_a_call := getattr(workload, amount, None):
+            found[unit] = of_a_call / middle / 1e6
     return found
 
 

@@ -14,9 +14,11 @@ from jax import Array
 from strideflax.benchmark.contenders import Contender, Prepared
 from strideflax.benchmark.workloads import (
     CHECKED_IMAGES,
+    CHECKED_NUMBERS,
     CHECKED_STEPS,
     MEAN,
     STD,
+    Increment,
     Operator,
     Product,
     Step,
@@ -41,6 +43,7 @@ from strideflax.training.step import (
     initial_state,
     make_train_step,
     model_structure,
+    repeat_step,
 )
 
 
@@ -55,7 +58,7 @@ def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared
         return _step(workload, weights)
     if isinstance(workload, Operator):
         return _operator(workload)
-    return _product(workload)
+    return _product(workload) if isinstance(workload, Product) else _increment(workload)
 
 
 def _step(workload: Step, weights: Path) -> Prepared:
@@ -63,12 +66,11 @@ def _step(workload: Step, weights: Path) -> Prepared:
     optimizer = make_optimizer(config.optimizer, learning_rate_schedule(config.optimizer, 1, 1))
     graph, split = model_structure(config), workload.images()
     sharding, replicated = data_sharding(config.batch_size)
-    key = jax.random.key(config.seed)
-    state = jax.jit(partial(initial_state, config, optimizer), out_shardings=replicated)(key)
-    _store_weights(state, weights)
-    train, order, key = jax.device_put(
-        (Pixels(*map(jnp.asarray, (split.images, split.labels))), np.arange(len(split)), key), replicated
-    )
+    keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(workload.seeds))
+    orders = np.tile(np.arange(len(split)), (workload.seeds, 1))  # one a seed, as in runs
+    states = jax.jit(jax.vmap(partial(initial_state, config, optimizer)), out_shardings=replicated)(keys)
+    first = jax.tree.map(lambda leaf: leaf[0], states)
+    _store_weights(first, weights)
 
     @jax.jit
     def predict(params: Any, stats: Any, images: Array) -> Array:
@@ -79,9 +81,16 @@ def _step(workload: Step, weights: Path) -> Prepared:
     facts = {
         "params": count_params(model),
         "macs": sum(layer.macs for layer in layers if layer.operator in ("conv", "strided_conv", "linear")),
-        "logits": np.asarray(predict(state.params, state.stats, split.images[:CHECKED_IMAGES])).tolist(),
+        "logits": np.asarray(predict(first.params, first.stats, split.images[:CHECKED_IMAGES])).tolist(),
     }
-    step = make_train_step(config, graph, optimizer, MEAN, STD, sharding)
+    step = repeat_step(make_train_step(config, graph, optimizer, MEAN, STD, sharding), workload.steps)
+    if workload.seeds > 1:
+        step, state, order, key = jax.vmap(step, in_axes=(0, None, 0, 0)), states, orders, keys
+    else:
+        state, order, key = first, orders[0], keys[0]
+    train, order, key = jax.device_put(
+        (Pixels(*map(jnp.asarray, (split.images, split.labels))), order, key), replicated
+    )
     compiled, seconds = compile_call(step, state, train, order, key, donate_argnums=0, out_shardings=replicated)
 
     def call() -> None:
@@ -90,7 +99,7 @@ def _step(workload: Step, weights: Path) -> Prepared:
 
     for _ in range(CHECKED_STEPS):
         call()
-    return Prepared(call, {**facts, "loss_sum": float(state.loss_sum)}, seconds)
+    return Prepared(call, {**facts, "loss_sum": float(state.loss_sum.sum())}, seconds)
 
 
 def _store_weights(state: TrainState, path: Path) -> None:
@@ -133,3 +142,10 @@ def _product(workload: Product) -> Prepared:
     compiled, seconds = compile_call(jnp.matmul, first, second)
     result = np.asarray(compiled(first, second), np.float32)
     return Prepared(lambda: jax.block_until_ready(compiled(first, second)), {"results": [projected(result)]}, seconds)
+
+
+def _increment(workload: Increment) -> Prepared:
+    numbers = jnp.asarray(workload.array(), workload.dtype)
+    compiled, seconds = compile_call(lambda x: x + 1, numbers)
+    result = np.asarray(compiled(numbers)[:CHECKED_NUMBERS], np.float32)
+    return Prepared(lambda: jax.block_until_ready(compiled(numbers)), {"results": [projected(result)]}, seconds)

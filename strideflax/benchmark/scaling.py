@@ -1,7 +1,7 @@
-"""How images per second change with the network's width, the image, the batch and the number of devices.
+"""How images per second change with the width, the image, the batch, the devices, the steps a dispatch, the seeds at once.
 
-The ideal line: along the width, the image and the batch, the most multiply-adds per second that any point reaches, at every
-point; along the devices, one device's images per second times their number.
+The ideal line: along the devices, one device's images per second times their number; along all else, the most multiply-adds
+per second that any point reaches, at every point.
 """
 
 import math
@@ -25,11 +25,15 @@ AXES = {
     "image": "height and width of the image in pixels",
     "batch": "images in a batch",
     "devices": "devices that share the batch",
+    "dispatch": "training steps in one call of the device",
+    "seeds": "seeds trained at once in one program",
 }
 WIDTH_FACTORS = (0.25, 0.5, 1, 2)
 IMAGE_SIZES = (16, 32, 64)
 BATCHES = (16, 32, 64, 128, 256, 512)
 DEVICES = (1, 2, 4)
+STEPS = (1, 2, 5, 10, 50)
+SEEDS = (1, 2, 4, 8)
 TURN_SECONDS = 1.0
 
 
@@ -45,8 +49,9 @@ class Point:
 def points(axis: str, config: Config, *, label: str) -> list[Point]:
     """Return the training steps of ``config`` along ``axis``, one of `AXES`."""
 
-    def step(size: int = 32, **changes: Any) -> Step:
-        return Step.of(label, replace(config, **changes), dtype=config.model.dtype, size=size)
+    def step(size: int = 32, steps: int = 1, seeds: int = 1, **changes: Any) -> Step:
+        changed = replace(config, **changes)
+        return Step.of(label, changed, dtype=config.model.dtype, size=size, steps=steps, seeds=seeds)
 
     if axis == "width":
         scaled = [tuple(max(round(w * f), 1) for w in config.model.widths) for f in WIDTH_FACTORS]
@@ -55,6 +60,10 @@ def points(axis: str, config: Config, *, label: str) -> list[Point]:
         return [Point(size, step(size)) for size in IMAGE_SIZES]
     if axis == "batch":
         return [Point(batch, step(batch_size=batch)) for batch in BATCHES]
+    if axis == "dispatch":
+        return [Point(steps, step(steps=steps)) for steps in STEPS]
+    if axis == "seeds":
+        return [Point(seeds, step(seeds=seeds)) for seeds in SEEDS]
     return [Point(count, step(), {"JAX_NUM_CPU_DEVICES": str(count)}) for count in DEVICES]
 
 
@@ -71,7 +80,7 @@ def measure_points(along: Sequence[Point], *, rounds: int) -> Iterator[dict[str,
                 weights = str(Path(folder) / "initial.npz")
                 ready = worker.ask(do="prepare", workload=to_job(point.step), weights=weights)
                 turns = [worker.ask(do="measure", calls=5, seconds=TURN_SECONDS) for _ in range(rounds)]
-            speeds = [point.step.batch / turn["median_ms"] * 1000 for turn in turns]
+            speeds = [point.step.images_a_call / turn["median_ms"] * 1000 for turn in turns]
             speed = {"median": float(np.median(speeds)), "lowest": min(speeds), "highest": max(speeds)}
             yield {"at": point.at, "macs": ready["facts"]["macs"], "images_per_second": speed, "device": device}
 

@@ -14,9 +14,11 @@ from strideflax.benchmark.contenders import Contender, Prepared
 from strideflax.benchmark.torch_net import MiniResNet, Pool, multiply_adds
 from strideflax.benchmark.workloads import (
     CHECKED_IMAGES,
+    CHECKED_NUMBERS,
     CHECKED_STEPS,
     MEAN,
     STD,
+    Increment,
     Operator,
     Product,
     Step,
@@ -47,8 +49,10 @@ def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared
         call, facts = _step(workload, contender, weights)
     elif isinstance(workload, Operator):
         call, facts = _operator(workload, contender)
-    else:
+    elif isinstance(workload, Product):
         call, facts = _product(workload)
+    else:
+        call, facts = _increment(workload)
 
     def finished() -> None:
         call()
@@ -59,6 +63,8 @@ def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared
 
 
 def _step(workload: Step, contender: Contender, weights: Path) -> tuple[Callable[[], object], dict[str, Any]]:
+    if (workload.steps, workload.seeds) != (1, 1):
+        raise ValueError("in PyTorch, a call is one step of one seed")
     config, size = Config.from_dict(workload.config), workload.batch
     layout = torch.channels_last if contender.channels_last else torch.contiguous_format
     net = MiniResNet(config.model)
@@ -165,6 +171,11 @@ def _operator(workload: Operator, contender: Contender) -> tuple[Callable[[], ob
 def _product(workload: Product) -> tuple[Callable[[], object], dict[str, Any]]:
     first, second = (torch.from_numpy(array).to(DEVICE, getattr(torch, workload.dtype)) for array in workload.arrays())
     return lambda: first @ second, {"results": [projected(_plain(first @ second))]}
+
+
+def _increment(workload: Increment) -> tuple[Callable[[], object], dict[str, Any]]:
+    numbers = torch.from_numpy(workload.array()).to(DEVICE, getattr(torch, workload.dtype))
+    return lambda: numbers + 1, {"results": [projected(_plain((numbers + 1)[:CHECKED_NUMBERS]))]}
 
 
 def _plain(tensor: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is measured: a training step, one operator, or a matrix product, described so that any framework can do the same."""
+"""What is measured: a training step, one operator, the machine's limits; described so that any framework can do the same."""
 
 import dataclasses
 import math
@@ -13,8 +13,10 @@ from strideflax.data.dataset import Split
 
 CLASSES = 10
 CHECKED_IMAGES = 8  # whose logits are compared
+CHECKED_NUMBERS = 1000  # of an increment
 CHECKED_STEPS = 3  # of training, whose losses are compared
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)  # about CIFAR-10's; only their being the same for all matters
+ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 LEARNING_RATE = 0.01  # the rate changes no cost, and a small one keeps the compared losses close
 
 
@@ -26,20 +28,24 @@ class Step:
         label: what the config is called.
         config: its nested dict; the learning rate is a small constant, and random crops and mirrors are off.
         size: height and width of the images.
+        steps: done in one call.
+        seeds: trained at once, in one program.
     """
 
     label: str
     config: dict[str, Any]
     size: int = 32
+    steps: int = 1
+    seeds: int = 1
 
     @classmethod
-    def of(cls, label: str, config: Config, *, dtype: str, size: int = 32) -> "Step":
+    def of(cls, label: str, config: Config, *, dtype: str, size: int = 32, steps: int = 1, seeds: int = 1) -> "Step":
         """Return the step of ``config`` computing in ``dtype``."""
         values = config.to_dict()
         values["model"]["dtype"] = dtype
         values["augment"] = {"crop": 0, "flip": False, "cutout": 0}
         values["optimizer"] |= {"schedule": "constant", "warmup_epochs": 0.0, "learning_rate": LEARNING_RATE}
-        return cls(label=label, config=values, size=size)
+        return cls(label=label, config=values, size=size, steps=steps, seeds=seeds)
 
     @property
     def dtype(self) -> str:
@@ -52,9 +58,15 @@ class Step:
         return int(self.config["batch_size"])
 
     @property
+    def images_a_call(self) -> int:
+        """Images that one call trains on."""
+        return self.batch * self.steps * self.seeds
+
+    @property
     def name(self) -> str:
         """A line that tells it from the others."""
-        return f"{self.label} training step, batch {self.batch}, {self.dtype}"
+        more = f", {self.steps} a call" * (self.steps > 1) + f", {self.seeds} seeds" * (self.seeds > 1)
+        return f"{self.label} training step, batch {self.batch}, {self.dtype}{more}"
 
     @property
     def optimizer(self) -> OptimizerConfig:
@@ -135,6 +147,14 @@ class Operator:
         parts = 1 + self.backward * (1 + self.input_gradient)
         return 2 * parts * math.prod(self.output_shape) * math.prod(self.kernel_shape[:3])
 
+    @property
+    def bytes(self) -> int | None:
+        """Least traffic with memory: the input read, the output written, and back the same of gradients; None for a conv."""
+        if self.operator == "conv":
+            return None
+        numbers = math.prod(self.input_shape) + math.prod(self.output_shape)
+        return (1 + self.backward) * numbers * ITEM_BYTES[self.dtype]
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return input, kernel and the output's gradient, float32, the same in every process."""
         random = np.random.default_rng(0)
@@ -145,7 +165,7 @@ class Operator:
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """A product of two square matrices: what the machine can do at most."""
+    """A product of two square matrices: the most that the machine can compute."""
 
     size: int = 2048
     dtype: str = "float32"
@@ -167,8 +187,30 @@ class Product:
         return first, second
 
 
-Workload: TypeAlias = Step | Operator | Product
-_KINDS = {"step": Step, "operator": Operator, "product": Product}
+@dataclass(frozen=True, kw_only=True)
+class Increment:
+    """One added to every number of an array too large for the caches: the most that memory can give and take."""
+
+    numbers: int = 2**25
+    dtype: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """A line that tells it from the others."""
+        return f"increment of {self.numbers:,} numbers, {self.dtype}"
+
+    @property
+    def bytes(self) -> int:
+        """Read and written."""
+        return 2 * self.numbers * ITEM_BYTES[self.dtype]
+
+    def array(self) -> np.ndarray:
+        """Return the numbers, float32, whole ones that every type has."""
+        return (np.arange(self.numbers, dtype=np.int32) % 128).astype(np.float32)
+
+
+Workload: TypeAlias = Step | Operator | Product | Increment
+_KINDS = {"step": Step, "operator": Operator, "product": Product, "increment": Increment}
 
 
 def to_job(workload: Workload) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from strideflax.benchmark.compare import PROTOCOL, REFERENCE, compare, introduce
 from strideflax.benchmark.contenders import RIVALS
 from strideflax.benchmark.floors import ATTEMPTS, CORES, check_floors
 from strideflax.benchmark.turns import open_workers
-from strideflax.benchmark.workloads import Product, Step, Workload, operators
+from strideflax.benchmark.workloads import Increment, Product, Step, Workload, operators
 from strideflax.commands.console import console
 from strideflax.config import DTYPES
 from strideflax.config_file import read_config
@@ -52,12 +52,18 @@ def against(args: argparse.Namespace) -> None:
         }  # fmt: skip
         for row in compare(present, workloads, rounds=args.rounds):
             rows.append(row)
-            stored |= {"peaks_gflops_per_second": _peaks(rows), "seconds": time.perf_counter() - start}
+            stored |= {
+                "peaks_gflops_per_second": _peaks(rows, "product", "gflops_per_second"),
+                "peaks_gigabytes_per_second": _peaks(rows, "increment", "gigabytes_per_second"),
+                "seconds": time.perf_counter() - start,
+            }
             write_json(args.out, stored)  # after every row, so that an interruption costs one
             console.print(f"{len(rows)}/{len(workloads)} {row['name']}", style="dim", markup=False)
     _print_rows(rows, [name for name in present if name != REFERENCE], about[REFERENCE]["device"])
     for dtype, peak in stored["peaks_gflops_per_second"].items():
         console.print(f"matrix product, {dtype}: {peak:,.0f} GFLOP/s at most, of all contenders", markup=False)
+    for dtype, peak in stored["peaks_gigabytes_per_second"].items():
+        console.print(f"memory, {dtype}: {peak:,.1f} GB/s at most, of all contenders", markup=False)
     console.print(f"{PROTOCOL}; stored in {args.out}", markup=False)
     if any("differs" in row for row in rows):
         raise SystemExit(1)
@@ -93,7 +99,7 @@ def _workloads(args: argparse.Namespace) -> list[Workload]:
     chosen = [workload for workload in listed if args.only in workload.name]
     if not chosen:
         raise UserError(f"--only {args.only!r} leaves no workload; names are such as {listed[0].name!r}")
-    return [*(Product(dtype=dtype) for dtype in dtypes), *chosen]
+    return [*(limit(dtype=dtype) for limit in (Product, Increment) for dtype in dtypes), *chosen]
 
 
 def _left_out(entry: dict[str, Any]) -> str:
@@ -103,13 +109,13 @@ def _left_out(entry: dict[str, Any]) -> str:
     return f" ({packages})"
 
 
-def _peaks(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the most that any contender's matrix product reached, per type."""
-    peaks: dict[str, float] = {}
-    for row in (row for row in rows if row["workload"]["kind"] == "product"):
-        best = max((times["gflops_per_second"] for times in row["times"].values()), default=0.0)
-        peaks[row["workload"]["dtype"]] = best
-    return peaks
+def _peaks(rows: list[dict[str, Any]], kind: str, unit: str) -> dict[str, float]:
+    """Return the most that any contender reached in the workload of that kind, per type."""
+    return {
+        row["workload"]["dtype"]: max((times[unit] for times in row["times"].values()), default=0.0)
+        for row in rows
+        if row["workload"]["kind"] == kind
+    }
 
 
 def _spread(ratio: dict[str, Any]) -> str:

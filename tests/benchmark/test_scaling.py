@@ -19,6 +19,15 @@ def test_the_axes_change_what_they_say_and_nothing_else():
     assert [(p.at, p.step.size, p.step.batch) for p in along["image"]] == [(16, 16, 128), (32, 32, 128), (64, 64, 128)]
     assert [p.step.batch for p in along["batch"]] == [p.at for p in along["batch"]] == [16, 32, 64, 128, 256, 512]
     assert [p.environment for p in along["devices"]] == [{"JAX_NUM_CPU_DEVICES": str(n)} for n in (1, 2, 4)]
+    assert [(p.at, p.step.steps, p.step.images_a_call) for p in along["dispatch"]] == [
+        (n, n, 128 * n) for n in (1, 2, 5, 10, 50)
+    ]  # fmt: skip
+    assert [(p.at, p.step.seeds, p.step.images_a_call) for p in along["seeds"]] == [
+        (n, n, 128 * n) for n in (1, 2, 4, 8)
+    ]
+    assert {(p.step.steps, p.step.seeds) for axis in ("width", "image", "batch", "devices") for p in along[axis]} == {
+        (1, 1)
+    }
     assert {p.step.size for p in (*along["width"], *along["batch"], *along["devices"])} == {32}
 
 

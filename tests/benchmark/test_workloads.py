@@ -8,14 +8,16 @@ import pytest
 from configs.baseline import baseline
 from strideflax.benchmark import jax_side
 from strideflax.benchmark.contenders import CONTENDERS
-from strideflax.benchmark.workloads import Operator, Product, Step, from_job, operators, projected, to_job
+from strideflax.benchmark.workloads import Increment, Operator, Product, Step, from_job, operators, projected, to_job
 from strideflax.config import Config
 
 CONFIG = Config.from_dict(baseline("quick").to_dict())
 CONV = Operator(operator="conv", window=3, stride=2, size=8, in_features=3, out_features=5, batch=2)
 
 
-@pytest.mark.parametrize("workload", [Step.of("quick", CONFIG, dtype="bfloat16"), CONV, Product(size=16)])
+@pytest.mark.parametrize(
+    "workload", [Step.of("quick", CONFIG, dtype="bfloat16"), CONV, Product(size=16), Increment(numbers=9)]
+)
 def test_a_workload_reaches_another_process_whole(workload):
     sent = json.loads(json.dumps(to_job(workload)))
     assert to_job(from_job(sent)) == sent
@@ -48,6 +50,26 @@ def test_the_stated_output_shape_is_what_is_computed(workload):
     assert jax.eval_shape(forward, *arrays).shape == workload.output_shape
 
 
+SMALL = dataclasses.replace(CONFIG, batch_size=8, model=dataclasses.replace(CONFIG.model, widths=(4, 4, 8)))
+
+
+def losses_of(tmp_path, *, seed=0, **more):
+    step = Step.of("small", dataclasses.replace(SMALL, seed=seed), dtype="float32", **more)
+    return jax_side.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts["loss_sum"]
+
+
+def test_a_call_of_two_steps_does_two(tmp_path, monkeypatch):
+    twice = losses_of(tmp_path, steps=2)
+    monkeypatch.setattr(jax_side, "CHECKED_STEPS", 2 * jax_side.CHECKED_STEPS)
+    assert losses_of(tmp_path) == pytest.approx(twice, rel=1e-6)
+
+
+def test_two_seeds_in_one_program_learn_what_they_learn_apart(tmp_path):
+    apart = [losses_of(tmp_path, seed=seed) for seed in (0, 1)]
+    assert apart[0] != pytest.approx(apart[1], rel=1e-3)
+    assert losses_of(tmp_path, seeds=2) == pytest.approx(sum(apart), rel=1e-5)
+
+
 def test_multiplications_and_additions_by_hand():
     multiply_adds = 2 * (4 * 4) * (3 * 3) * 3 * 5  # images, output pixels, taps, channels in and out
     assert CONV.flops == 2 * multiply_adds
@@ -55,6 +77,21 @@ def test_multiplications_and_additions_by_hand():
     assert dataclasses.replace(CONV, backward=True, input_gradient=False).flops == 2 * 2 * multiply_adds
     assert dataclasses.replace(CONV, operator="max_pool").flops is None
     assert Product(size=10).flops == 2000
+
+
+def test_traffic_with_memory_by_hand():
+    pool = dataclasses.replace(CONV, operator="max_pool", in_features=5)
+    numbers = 2 * (8 * 8 + 4 * 4) * 5  # images, pixels in and out, channels
+    assert pool.bytes == 4 * numbers
+    assert dataclasses.replace(pool, backward=True, dtype="bfloat16").bytes == 2 * 2 * numbers
+    assert CONV.bytes is None
+    assert Increment(numbers=10, dtype="bfloat16").bytes == 2 * 2 * 10
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_increment_adds_one(dtype, tmp_path):
+    got = jax_side.prepare(Increment(numbers=1001, dtype=dtype), CONTENDERS["auto"], tmp_path / "none").facts["results"]
+    assert got == [projected(np.arange(1000) % 128 + 1)]
 
 
 def test_a_projection_tells_arrays_apart_and_knows_their_size():

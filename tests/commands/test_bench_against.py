@@ -11,7 +11,7 @@ from strideflax.commands import bench_against
 ONLY = [
     "--only",
     "max_pool 3x3/2 32 at 32x32, float32",
-]  # forward, and forward + backward; products come with every run
+]  # forward, and forward + backward; limits come with every run
 
 
 @pytest.fixture
@@ -37,6 +37,8 @@ def test_ratios_are_printed_and_stored_with_the_peak(contenders, tmp_path, capsy
     assert [row["name"] for row in stored["rows"]] == [
         "matrix product 2048x2048, float32",
         "matrix product 2048x2048, bfloat16",
+        "increment of 33,554,432 numbers, float32",
+        "increment of 33,554,432 numbers, bfloat16",
         "max_pool 3x3/2 32 at 32x32, float32, forward",
         "max_pool 3x3/2 32 at 32x32, float32, forward + backward",
     ]
@@ -44,9 +46,13 @@ def test_ratios_are_printed_and_stored_with_the_peak(contenders, tmp_path, capsy
     assert stored["device"] == "a clock"
     assert stored["contenders"]["lax"]["versions"] == {"jax": "1"}
     assert stored["peaks_gflops_per_second"]["bfloat16"] == pytest.approx(2 * 2048**3 / 3e-3 / 1e9)
+    assert stored["peaks_gigabytes_per_second"]["bfloat16"] == pytest.approx(2 * 2 * 2**25 / 3e-3 / 1e9)
+    pixels = 128 * 32 * (32 * 32 + 16 * 16)
+    assert stored["rows"][-1]["times"]["auto"]["gigabytes_per_second"] == pytest.approx(2 * 4 * pixels / 3e-3 / 1e9)
     line = next(line for line in printed.splitlines() if "float32, forward + backward" in line and "(" in line)
     assert line.split()[-4:] == ["3.000", "ms", "3.25", "(2.00-4.50)"]
     assert "matrix product, float32: 5,727 GFLOP/s" in printed
+    assert "memory, float32: 89.5 GB/s" in printed
 
 
 def test_a_rival_that_computes_something_else_is_told_and_fails(contenders, tmp_path, capsys):
