@@ -24,16 +24,19 @@ class Contender:
     channels_last: bool = False
 
 
+# On an accelerator JAX takes most of its memory for itself; several contenders wait on it at a time.
+SHARED_MEMORY = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
 CONTENDERS = {
     "auto": Contender(
         framework="jax",
         description="strideflax as it is",
-        environment={"STRIDEFLAX_IMPLEMENTATION": "auto"},
+        environment={"STRIDEFLAX_IMPLEMENTATION": "auto", **SHARED_MEMORY},
     ),
     "lax": Contender(
         framework="jax",
         description="strideflax in XLA's plain formulation, with XLA's gradients",
-        environment={"STRIDEFLAX_IMPLEMENTATION": "lax"},
+        environment={"STRIDEFLAX_IMPLEMENTATION": "lax", **SHARED_MEMORY},
     ),
     "torch": Contender(framework="torch", description="PyTorch eager, contiguous"),
     "torch_last": Contender(framework="torch", description="PyTorch eager, channels last", channels_last=True),

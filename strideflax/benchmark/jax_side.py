@@ -48,8 +48,9 @@ from strideflax.training.step import (
 
 
 def describe(contender: Contender) -> dict[str, Any]:
-    """Return the device, the versions, and which library "auto" convolutions may run in besides XLA."""
-    return {"device": describe_device(), "versions": versions(), "onednn": onednn.version()}
+    """Return the device, how many, the versions, and which library "auto" convolutions may run in besides XLA."""
+    about = {"device": describe_device(), "device_count": jax.device_count()}
+    return {**about, "versions": versions(), "onednn": onednn.version()}
 
 
 def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared:

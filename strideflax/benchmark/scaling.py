@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from strideflax.benchmark.turns import Worker
+from strideflax.benchmark.turns import Worker, WorkerError
 from strideflax.benchmark.workloads import Step, to_job
 from strideflax.config import Config
 
@@ -39,11 +39,12 @@ TURN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Point:
-    """A training step at one place of an axis, and the variables of its process."""
+    """A training step at one place of an axis, the variables of its process, and how many devices it must see (0: any)."""
 
     at: int
     step: Step
     environment: dict[str, str] = field(default_factory=dict)
+    devices: int = 0
 
 
 def points(axis: str, config: Config, *, label: str) -> list[Point]:
@@ -64,7 +65,12 @@ def points(axis: str, config: Config, *, label: str) -> list[Point]:
         return [Point(steps, step(steps=steps)) for steps in STEPS]
     if axis == "seeds":
         return [Point(seeds, step(seeds=seeds)) for seeds in SEEDS]
-    return [Point(count, step(), {"JAX_NUM_CPU_DEVICES": str(count)}) for count in DEVICES]
+    return [Point(count, step(), _devices(count), count) for count in DEVICES]
+
+
+def _devices(count: int) -> dict[str, str]:
+    """Return the variables of a process that sees ``count`` devices, of a CPU's or of CUDA's."""
+    return {"JAX_NUM_CPU_DEVICES": str(count), "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(count)))}
 
 
 def measure_points(along: Sequence[Point], *, rounds: int) -> Iterator[dict[str, Any]]:
@@ -76,13 +82,20 @@ def measure_points(along: Sequence[Point], *, rounds: int) -> Iterator[dict[str,
     with TemporaryDirectory() as folder:
         for point in along:
             with Worker("auto", point.environment) as worker:
-                device = worker.ask(do="describe")["device"]
+                about = worker.ask(do="describe")
+                if point.devices and about["device_count"] != point.devices:
+                    raise WorkerError(f"{point.devices} devices are wanted, there are {about['device_count']}")
                 weights = str(Path(folder) / "initial.npz")
                 ready = worker.ask(do="prepare", workload=to_job(point.step), weights=weights)
                 turns = [worker.ask(do="measure", calls=5, seconds=TURN_SECONDS) for _ in range(rounds)]
             speeds = [point.step.images_a_call / turn["median_ms"] * 1000 for turn in turns]
             speed = {"median": float(np.median(speeds)), "lowest": min(speeds), "highest": max(speeds)}
-            yield {"at": point.at, "macs": ready["facts"]["macs"], "images_per_second": speed, "device": device}
+            yield {
+                "at": point.at,
+                "macs": ready["facts"]["macs"],
+                "images_per_second": speed,
+                "device": about["device"],
+            }
 
 
 def ideal(axis: str, rows: Sequence[dict[str, Any]]) -> list[float]:

@@ -1,6 +1,6 @@
 """Time downsampling operators on this device; or, with --against, whole training steps and operators against rivals; or, with
---scaling, images per second along the width, the image, the batch or the devices; or, with --overhead, what a run costs besides
-its steps."""
+--scaling, images per second along an axis, such as the width or the batch; or, with --overhead, what a run costs besides its
+steps; or all of these."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from strideflax.benchmark.contenders import RIVALS
 from strideflax.benchmark.scaling import AXES
-from strideflax.commands import bench_against, bench_overhead, bench_scaling
+from strideflax.commands import bench_against, bench_all, bench_overhead, bench_scaling
 from strideflax.commands.console import console
 from strideflax.errors import UserError
 from strideflax.measuring.operator_cost import operator_cost
@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument(
         "--overhead", action="store_true", help="measure the first config's loop, memory and start besides its steps"
     )
+    other.add_argument(
+        "--all",
+        action="store_true",
+        help="--against torch, --scaling along every axis and --overhead, into the folder --out",
+    )
     others.add_argument(
         "--config", nargs="+", default=list(SHIPPED), metavar="FILE.py[:ARG]", help="default: %(default)s"
     )
@@ -65,7 +70,9 @@ def main(args: argparse.Namespace) -> None:
             raise UserError(f"--{option} must be an int >= 1, got {getattr(args, option)}")
     if args.check and args.against != "lax":
         raise UserError("--check goes with --against lax")
-    if args.scaling:
+    if args.all:
+        bench_all.everything(args)
+    elif args.scaling:
         bench_scaling.scale(args)
     elif args.overhead:
         bench_overhead.overhead(args)

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from configs.baseline import baseline
-from strideflax.benchmark.scaling import AXES, draw_scaling, ideal, points
+from strideflax.benchmark.scaling import AXES, draw_scaling, ideal, measure_points, points
+from strideflax.benchmark.turns import WorkerError
 from strideflax.config import Config
 
 CONFIG = Config.from_dict(baseline().to_dict())
@@ -18,7 +21,10 @@ def test_the_axes_change_what_they_say_and_nothing_else():
     ]  # fmt: skip
     assert [(p.at, p.step.size, p.step.batch) for p in along["image"]] == [(16, 16, 128), (32, 32, 128), (64, 64, 128)]
     assert [p.step.batch for p in along["batch"]] == [p.at for p in along["batch"]] == [16, 32, 64, 128, 256, 512]
-    assert [p.environment for p in along["devices"]] == [{"JAX_NUM_CPU_DEVICES": str(n)} for n in (1, 2, 4)]
+    assert [(p.at, p.devices, p.environment["JAX_NUM_CPU_DEVICES"]) for p in along["devices"]] == [
+        (n, n, str(n)) for n in (1, 2, 4)
+    ]
+    assert [p.environment["CUDA_VISIBLE_DEVICES"] for p in along["devices"]] == ["0", "0,1", "0,1,2,3"]
     assert [(p.at, p.step.steps, p.step.images_a_call) for p in along["dispatch"]] == [
         (n, n, 128 * n) for n in (1, 2, 5, 10, 50)
     ]  # fmt: skip
@@ -29,6 +35,12 @@ def test_the_axes_change_what_they_say_and_nothing_else():
         (1, 1)
     }
     assert {p.step.size for p in (*along["width"], *along["batch"], *along["devices"])} == {32}
+
+
+def test_a_machine_with_other_devices_is_not_measured():
+    point = replace(points("devices", CONFIG, label="stride2")[1], environment={"JAX_NUM_CPU_DEVICES": "3"})
+    with pytest.raises(WorkerError, match="2 devices are wanted, there are 3"):
+        next(measure_points([point], rounds=1))
 
 
 def test_the_ideal_line_is_the_best_arithmetic_rate_at_every_point():
