@@ -59,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="interpreter that has PyTorch (default: this one)",
     )
     others.add_argument(
-        "--check", action="store_true", help="with --against lax: fail if an operator is below its stated ratio"
+        "--check",
+        action="store_true",
+        help="with --against lax: fail if one of a few operators is below its stated ratio",
     )
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from strideflax.benchmark.compare import PROTOCOL, REFERENCE, compare, introduce
 from strideflax.benchmark.contenders import RIVALS
-from strideflax.benchmark.floors import ATTEMPTS, CORES, check_floors
+from strideflax.benchmark.floors import ATTEMPTS, CORES, FLOORS, check_floors
 from strideflax.benchmark.turns import open_workers
 from strideflax.benchmark.workloads import Increment, Product, Step, Workload, operators
 from strideflax.commands.console import console
@@ -70,11 +70,17 @@ def against(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Check every floor against the plain formulation; exit with 1 if one is not reached."""
+    """Check the floors that the options leave against the plain formulation; exit with 1 if one is not reached."""
+    dtypes = args.dtypes.split(",")
+    floors = [floor for floor in FLOORS if args.only in floor.workload.name and floor.workload.dtype in dtypes]
+    if not floors:
+        raise UserError(
+            f"--only {args.only!r} and --dtypes {args.dtypes} leave no floor, such as {FLOORS[0].workload.name!r}"
+        )
     with open_workers((REFERENCE, "lax"), cores=CORES) as workers:
         about = introduce(workers)
         rows = []
-        for row in check_floors(workers, rounds=args.rounds):
+        for row in check_floors(workers, floors, rounds=args.rounds):
             rows.append(row)
             found = row["ratios"].get("lax")
             measured = _spread(found) if found else row.get("failed") or row.get("differs")

@@ -85,6 +85,13 @@ def test_the_check_passes_or_fails_with_its_exit_code(contenders, tmp_path, caps
     assert "TOO SLOW: max_pool 2x2/2" in capsys.readouterr().out
 
 
+def test_the_check_of_some_floors_leaves_the_others(contenders, tmp_path, capsys):
+    contenders(Clock("auto", 2), Clock("lax", 20))
+    out = tmp_path / "check.json"
+    main(["bench", "--against", "lax", "--check", "--only", "avg_pool", "--out", str(out)])
+    assert [row["name"][:8] for row in json.loads(out.read_text())["rows"]] == ["avg_pool"]
+
+
 def test_a_scaling_is_stored_with_its_ideal_and_drawn(monkeypatch, tmp_path, capsys):
     class Opened(Clock):
         def __init__(self, name, environment):
@@ -116,6 +123,10 @@ def test_a_scaling_is_stored_with_its_ideal_and_drawn(monkeypatch, tmp_path, cap
         (["--against", "lax", "--rounds", "0"], "--rounds must be an int >= 1, got 0"),
         (["--against", "lax", "--dtypes", "float16"], "--dtypes must be some of float32, bfloat16, got 'float16'"),
         (["--against", "lax", "--only", "lp_pool"], "--only 'lp_pool' leaves no workload; names are such as 'stride2"),
+        (
+            ["--against", "lax", "--check", "--dtypes", "bfloat16"],
+            "--dtypes bfloat16 leave no floor, such as 'max_",
+        ),
         (["--against", "lax", "--config", "configs/x.py"], "config file configs/x.py does not exist"),
     ],
 )
