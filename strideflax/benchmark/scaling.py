@@ -5,6 +5,7 @@ per second that any point reaches, at every point.
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,8 +70,10 @@ def points(axis: str, config: Config, *, label: str) -> list[Point]:
 
 
 def _devices(count: int) -> dict[str, str]:
-    """Return the variables of a process that sees ``count`` devices, of a CPU's or of CUDA's."""
-    return {"JAX_NUM_CPU_DEVICES": str(count), "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(count)))}
+    """Return the variables of a process that sees ``count`` devices, of a CPU's or of those of CUDA that this one may see."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = allowed.split(",")[:count] if allowed else map(str, range(count))
+    return {"JAX_NUM_CPU_DEVICES": str(count), "CUDA_VISIBLE_DEVICES": ",".join(names)}
 
 
 def measure_points(along: Sequence[Point], *, rounds: int) -> Iterator[dict[str, Any]]:

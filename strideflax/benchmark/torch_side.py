@@ -175,7 +175,7 @@ def _product(workload: Product) -> tuple[Callable[[], object], dict[str, Any]]:
 
 def _increment(workload: Increment) -> tuple[Callable[[], object], dict[str, Any]]:
     numbers = torch.from_numpy(workload.array()).to(DEVICE, getattr(torch, workload.dtype))
-    return lambda: numbers + 1, {"results": [projected(_plain((numbers + 1)[:CHECKED_NUMBERS]))]}
+    return lambda: numbers.add_(1), {"results": [projected(_plain(numbers[:CHECKED_NUMBERS] + 1))]}
 
 
 def _plain(tensor: Tensor) -> np.ndarray:

@@ -189,7 +189,7 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class Increment:
-    """One added to every number of an array too large for the caches: the most that memory can give and take."""
+    """One added in place to every number of an array too large for the caches: how fast memory gives and takes."""
 
     numbers: int = 2**25
     dtype: str = "float32"

@@ -71,7 +71,7 @@ def against(args: argparse.Namespace) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Check the floors that the options leave against the plain formulation; exit with 1 if one is not reached."""
-    dtypes = args.dtypes.split(",")
+    dtypes = _dtypes(args)
     floors = [floor for floor in FLOORS if args.only in floor.workload.name and floor.workload.dtype in dtypes]
     if not floors:
         raise UserError(
@@ -96,9 +96,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def _workloads(args: argparse.Namespace) -> list[Workload]:
-    dtypes = args.dtypes.split(",")
-    if unknown := [dtype for dtype in dtypes if dtype not in DTYPES]:
-        raise UserError(f"--dtypes must be some of {', '.join(DTYPES)}, got {unknown[0]!r}")
+    dtypes = _dtypes(args)
     configs = [(Path(spec.split(":")[0]).stem, read_config(spec, args.overrides)) for spec in args.config]
     steps = [Step.of(label, config, dtype=dtype) for dtype in dtypes for label, config in configs]
     listed: list[Workload] = [*steps, *(operator for dtype in dtypes for operator in operators(dtype))]
@@ -106,6 +104,13 @@ def _workloads(args: argparse.Namespace) -> list[Workload]:
     if not chosen:
         raise UserError(f"--only {args.only!r} leaves no workload; names are such as {listed[0].name!r}")
     return [*(limit(dtype=dtype) for limit in (Product, Increment) for dtype in dtypes), *chosen]
+
+
+def _dtypes(args: argparse.Namespace) -> list[str]:
+    dtypes: list[str] = args.dtypes.split(",")
+    if unknown := [dtype for dtype in dtypes if dtype not in DTYPES]:
+        raise UserError(f"--dtypes must be some of {', '.join(DTYPES)}, got {unknown[0]!r}")
+    return dtypes
 
 
 def _left_out(entry: dict[str, Any]) -> str:

@@ -12,10 +12,11 @@ from strideflax.training.run_folder import write_json
 
 
 def scale(args: argparse.Namespace) -> None:
-    """Measure the first config along ``args.scaling``, print each point, store them and draw them."""
+    """Measure the first config along ``args.scaling``, print each point, store and draw those that could be measured."""
     axis, spec = args.scaling, args.config[0]
     config = read_config(spec, args.overrides)
     along, rows = points(axis, config, label=Path(spec.split(":")[0]).stem), []
+    missing = ""
     try:
         for row in measure_points(along, rounds=args.rounds):
             rows.append(row)
@@ -25,13 +26,16 @@ def scale(args: argparse.Namespace) -> None:
                 markup=False,
             )
     except WorkerError as error:
-        raise UserError(f"{axis} {along[len(rows)].at} can't be measured: {error}") from None
-    line = ideal(axis, rows)
-    stored = {
-        "axis": axis, "meaning": AXES[axis], "config": config.to_dict(), "rounds": args.rounds,
-        "rows": [{**row, "ideal_images_per_second": best} for row, best in zip(rows, line, strict=True)],
-    }  # fmt: skip
-    write_json(args.out, stored)
-    picture = args.out.with_suffix(".svg")
-    draw_scaling(axis, rows, title=f"{along[0].step.label}, {config.model.dtype}, {rows[0]['device']}").savefig(picture)
-    console.print(f"stored in {args.out} and {picture}", markup=False)
+        missing = f"{axis} {along[len(rows)].at} can't be measured: {error}"
+    if rows:
+        stored = {
+            "axis": axis, "meaning": AXES[axis], "config": config.to_dict(), "rounds": args.rounds,
+            "rows": [{**row, "ideal_images_per_second": best} for row, best in zip(rows, ideal(axis, rows), strict=True)],
+        }  # fmt: skip
+        write_json(args.out, stored)
+        picture = args.out.with_suffix(".svg")
+        title = f"{along[0].step.label}, {config.model.dtype}, {rows[0]['device']}"
+        draw_scaling(axis, rows, title=title).savefig(picture)
+        console.print(f"stored in {args.out} and {picture}", markup=False)
+    if missing:
+        raise UserError(missing)

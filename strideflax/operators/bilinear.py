@@ -28,7 +28,8 @@ from strideflax.operators.geometry import Pads, extent, padded_output_size
 from strideflax.operators.implementation import placed
 
 VECTOR = 16  # float32 numbers in the widest vector of a CPU; an input with fewer channels is thin
-FEW_PIXELS = 4096  # of a batch's outputs: for a product of fewer, 40 microseconds for a call of oneDNN are too many
+# Of a batch's outputs, and multiply-adds: a product of fewer takes so long that 40 microseconds for a call of oneDNN count.
+FEW_PIXELS, FEW_MACS = 4096, 2**27
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
@@ -102,12 +103,12 @@ def _lower_on_cpu(
     # A foreign call can't be split over devices by XLA's partitioner.
     alone = getattr(context.module_context.axis_context, "num_devices", 1) == 1
     lowered: Callable | None = None
-    if name == "convolution" and _is_small_product(a, b, **how):
-        how["implementation"] = "lax"
     if name == "input_gradient" and _stacks_phases(b, how["geometry"], how["implementation"]):
         lowered = partial(compute, **how)  # in a dense convolution, which comes here in its turn
     elif how["implementation"] in ("auto", "native") and alone:
         lowered = native.kernel(name, a, b, shape(a, b, **how), how["geometry"])
+        if lowered is not None and name == "convolution" and _is_small_product(a, b, **how):
+            lowered, how["implementation"] = None, "lax"
     lowered = lowered or partial(_on_cpu(_in_xla(compute)), **how)
     return mlir.lower_fun(lowered, multiple_results=False)(context, *operands)
 
@@ -241,11 +242,11 @@ def _is_pointwise(kernel: Any, geometry: Geometry) -> bool:
 
 
 def _is_small_product(x: Any, kernel: Any, *, geometry: Geometry, implementation: str) -> bool:
-    """Whether XLA's product is faster than a call of oneDNN's: measured for strided 1 x 1 kernels in float32."""
+    """Whether XLA's convolution is faster than a call of oneDNN's: measured for strided 1 x 1 kernels in float32."""
     pixels = math.prod(_output_shape(x, kernel, geometry=geometry, implementation=implementation).shape[:-1])
-    known = isinstance(pixels, int)  # not so in jax.export with a symbolic batch
     strided = max(geometry.stride) > 1 and _is_pointwise(kernel, geometry)
-    return implementation == "auto" and strided and x.dtype == jnp.float32 and known and pixels < FEW_PIXELS
+    small = pixels < FEW_PIXELS and pixels * kernel.size < FEW_MACS
+    return implementation == "auto" and strided and x.dtype == jnp.float32 and small
 
 
 def _by_xla(x: Array, kernel: Array, geometry: Geometry) -> Array:

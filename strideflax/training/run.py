@@ -194,8 +194,9 @@ def train(
         progress: told what happens.
         make_writers: called with the folder, returns further writers of metrics.
         should_stop: asked after each dispatch; True saves a checkpoint and raises `Interrupted`.
-        steps_per_dispatch: training steps that a call of the device does, 1 to 50, which changes nothing but the speed: an
-            accelerator that is done with a step before Python has sent the next one gains.
+        steps_per_dispatch: training steps that a call of the device does, 1 to 50 and no more than an epoch has. An
+            accelerator that is done with a step before Python has sent the next one gains. On one CPU device nothing else
+            changes, not a bit; several steps are another program, which other devices may round in another way.
 
     Returns:
         The content of ``result.json``.
@@ -205,8 +206,8 @@ def train(
         OSError: a full disk or a read-only folder; what was saved before is as it was.
         Interrupted: ``should_stop`` said so.
     """
-    if not 1 <= steps_per_dispatch <= CHECKED_STEPS:
-        raise UserError(f"steps_per_dispatch must be an int from 1 to {CHECKED_STEPS}, got {steps_per_dispatch}")
+    if not (isinstance(steps_per_dispatch, int) and 1 <= steps_per_dispatch <= CHECKED_STEPS):
+        raise UserError(f"steps_per_dispatch must be an int from 1 to {CHECKED_STEPS}, got {steps_per_dispatch!r}")
     progress = progress or Silent()
     check_folder(folder, config)  # before images are loaded
     if (result := read_result(folder)) is not None:
@@ -221,7 +222,8 @@ def train(
             return _ended(folder, config, result, progress)
         with Checkpoints(folder / "checkpoints") as checkpoints:
             writers = make_writers(folder) if writes else ()
-            return _finish(Run(trainer, folder, progress, writers, should_stop, checkpoints, steps_per_dispatch))
+            steps = min(steps_per_dispatch, trainer.steps_per_epoch)
+            return _finish(Run(trainer, folder, progress, writers, should_stop, checkpoints, steps))
 
 
 def _ended(folder: Path, config: Config, result: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -24,7 +24,6 @@ def test_the_axes_change_what_they_say_and_nothing_else():
     assert [(p.at, p.devices, p.environment["JAX_NUM_CPU_DEVICES"]) for p in along["devices"]] == [
         (n, n, str(n)) for n in (1, 2, 4)
     ]
-    assert [p.environment["CUDA_VISIBLE_DEVICES"] for p in along["devices"]] == ["0", "0,1", "0,1,2,3"]
     assert [(p.at, p.step.steps, p.step.images_a_call) for p in along["dispatch"]] == [
         (n, n, 128 * n) for n in (1, 2, 5, 10, 50)
     ]  # fmt: skip
@@ -35,6 +34,17 @@ def test_the_axes_change_what_they_say_and_nothing_else():
         (1, 1)
     }
     assert {p.step.size for p in (*along["width"], *along["batch"], *along["devices"])} == {32}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "seen"), [(None, ["0", "0,1", "0,1,2,3"]), ("6,7", ["6", "6,7", "6,7"]), ("", ["0", "0,1", "0,1,2,3"])]
+)
+def test_of_cuda_s_devices_only_those_are_used_that_may_be(allowed, seen, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    along = points("devices", CONFIG, label="stride2")
+    assert [p.environment["CUDA_VISIBLE_DEVICES"] for p in along] == seen
 
 
 def test_a_machine_with_other_devices_is_not_measured():

@@ -113,6 +113,32 @@ def test_a_scaling_is_stored_with_its_ideal_and_drawn(monkeypatch, tmp_path, cap
     assert "batch    16: 1,600 images/s" in capsys.readouterr().out
 
 
+def test_the_points_before_one_that_fails_are_kept(monkeypatch, tmp_path, capsys):
+    class Opened(Clock):
+        def __init__(self, name, environment):
+            count = int(environment["JAX_NUM_CPU_DEVICES"])
+            super().__init__(name, 10, facts=RESULTS | {"macs": 100}, broken="prepare" if count == 4 else None)
+            self.count = count
+
+        def ask(self, *, do, **request):
+            return super().ask(do=do, **request) | ({"device_count": self.count} if do == "describe" else {})
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    monkeypatch.setattr("strideflax.benchmark.scaling.Worker", Opened)
+    out = tmp_path / "devices.json"
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--scaling", "devices", "--out", str(out)])
+    assert stop.value.code == 2
+    assert "devices 4 can't be measured: ValueError: no" in capsys.readouterr().err
+    assert [row["at"] for row in json.loads(out.read_text())["rows"]] == [1, 2]
+    assert out.with_suffix(".svg").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -122,6 +148,10 @@ def test_a_scaling_is_stored_with_its_ideal_and_drawn(monkeypatch, tmp_path, cap
         (["--check"], "--check goes with --against lax"),
         (["--against", "lax", "--rounds", "0"], "--rounds must be an int >= 1, got 0"),
         (["--against", "lax", "--dtypes", "float16"], "--dtypes must be some of float32, bfloat16, got 'float16'"),
+        (
+            ["--against", "lax", "--check", "--dtypes", "float23"],
+            "--dtypes must be some of float32, bfloat16, got 'float23'",
+        ),
         (["--against", "lax", "--only", "lp_pool"], "--only 'lp_pool' leaves no workload; names are such as 'stride2"),
         (
             ["--against", "lax", "--check", "--dtypes", "bfloat16"],

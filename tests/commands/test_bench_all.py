@@ -1,51 +1,66 @@
-"""`bench --all` does each part, by the part's own option, and goes on where one fails."""
+"""`bench --all` does each part in a process of its own, by the part's own option, and goes on where one fails."""
+
+import json
 
 import pytest
 
 from strideflax.__main__ import main
 from strideflax.benchmark.scaling import AXES
-from strideflax.commands import bench_against, bench_overhead, bench_scaling
-from strideflax.errors import UserError
+from strideflax.commands import bench_all
 
-PARTS = ["overhead", *(f"scaling_{axis}" for axis in AXES), "against"]
+PARTS = ["against", "overhead", *(f"scaling_{axis}" for axis in AXES)]
 
 
 @pytest.fixture
-def done(monkeypatch):
-    """Put a record of each call in place of the parts; those named in `done.fail` raise."""
+def parts(monkeypatch):
+    """Return a list of the words of each part, which is recorded in place of its process; `fail` names exit statuses."""
 
-    class Done(list):
-        fail: dict[str, BaseException] = {}  # noqa: RUF012, of this one object
+    class Parts(list):
+        fail: dict[str, int] = {}  # noqa: RUF012, of this one object
 
-    found = Done()
+    found = Parts()
 
-    def part(args):
-        name = args.out.stem
-        found.append((name, args.scaling, args.against, args.rounds, args.out.parent.is_dir()))
-        if name in found.fail:
-            raise found.fail[name]
+    def run_part(words):
+        found.append(words)
+        return found.fail.get(words[words.index("--out") + 1].rpartition("/")[2].removesuffix(".json"), 0)
 
-    for module, function in ((bench_overhead, "overhead"), (bench_scaling, "scale"), (bench_against, "against")):
-        monkeypatch.setattr(module, function, part)
+    monkeypatch.setattr(bench_all, "run_part", run_part)
     return found
 
 
-def test_every_part_writes_into_the_folder(done, tmp_path):
-    main(["bench", "--all", "--rounds", "2", "--out", str(tmp_path / "figures.json")])
-    assert [name for name, *_ in done] == PARTS
-    assert [axis for _, axis, *_ in done if axis] == list(AXES)
-    assert [against for *_, against, _, _ in done if against] == ["torch"]
-    assert all(rounds == 2 and there for *_, rounds, there in done)
-    assert (tmp_path / "figures").is_dir()
-
-
-def test_what_fails_is_told_at_the_end_and_the_rest_is_done(done, tmp_path, capsys):
-    done.fail = {"scaling_devices": UserError("devices 2 can't be measured"), "against": SystemExit(1)}
-    with pytest.raises(SystemExit) as stop:
-        main(["bench", "--all", "--out", str(tmp_path / "figures")])
-    assert stop.value.code == 1
-    assert [name for name, *_ in done] == PARTS
-    assert capsys.readouterr().out.splitlines()[-2:] == [
-        "not done: scaling_devices: devices 2 can't be measured",
-        "not done: against: see above",
+def test_every_part_writes_into_the_folder(parts, tmp_path):
+    main(["bench", "--all", "--rounds", "2", "--out", str(tmp_path / "v1.2"), "--config.seed=3"])
+    assert [words[words.index("--out") + 1] for words in parts] == [
+        str(tmp_path / "v1.2" / f"{name}.json") for name in PARTS
     ]
+    assert [words[:2] for words in parts[2:]] == [["--scaling", axis] for axis in AXES]
+    for words in parts:
+        assert words[words.index("--rounds") + 1] == "2"
+        assert words[-1] == "--config.seed=3"
+    assert (tmp_path / "v1.2").is_dir()
+
+
+def test_what_fails_is_told_at_the_end_and_the_rest_is_done(parts, tmp_path, capsys):
+    parts.fail = {"scaling_devices": 2, "against": 1}
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--all", "--out", str(tmp_path / "figures.json")])
+    assert stop.value.code == 1
+    assert len(parts) == len(PARTS)
+    assert (tmp_path / "figures").is_dir()
+    assert "see above: against, scaling_devices" in capsys.readouterr().out
+
+
+def test_a_mistake_ends_it_at_once(parts, tmp_path):
+    parts.fail = {"against": 2}
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--all", "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    assert len(parts) == 1
+
+
+def test_a_part_is_a_real_process(tmp_path):
+    out = tmp_path / "part.json"
+    words = ["--operators", "subsample", "--shape", "2,4,4,3", "--repeats", "2", "--out", str(out)]
+    assert bench_all.run_part(words) == 0
+    assert json.loads(out.read_text())["operators"][0]["operator"] == "subsample"
+    assert bench_all.run_part(["--operators", "nothing"]) == bench_all.MISTAKE

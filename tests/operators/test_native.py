@@ -78,6 +78,11 @@ def test_a_strided_product_of_few_pixels_in_float32_is_xlas(batch, dtype, expect
     assert programs(jax.jit(lambda x, kernel: conv(x, kernel)).lower(x, kernel).compile()) == 1
 
 
+def test_a_strided_product_of_few_pixels_and_many_channels_is_onednn_s():
+    x, kernel = jnp.ones((16, 8, 8, 1024)), jnp.ones((1, 1, 1024, 512))  # 256 pixels, 2^27 multiply-adds
+    assert programs(jax.jit(lambda x, kernel: conv(x, kernel, stride=2)).lower(x, kernel).compile()) == 1
+
+
 def test_bfloat16_is_summed_in_float32(random):
     x, kernel = random.normal(size=(2, 8, 8, 64)), random.normal(size=(3, 3, 64, 16))
     x, kernel = (np.asarray(jnp.asarray(a, jnp.bfloat16), np.float32) for a in (x, kernel))

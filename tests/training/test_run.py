@@ -114,9 +114,15 @@ def test_a_stop_between_dispatches_goes_on_with_single_steps(finished, tiny, tmp
     assert_same_weights(finished, tmp_path / "run")
 
 
-@pytest.mark.parametrize("steps", [0, 51])
+def test_a_dispatch_has_no_more_steps_than_an_epoch(tiny, tmp_path):
+    progress = Notes()
+    assert train(tiny(), tmp_path / "run", progress=progress, steps_per_dispatch=50)["steps_per_dispatch"] == 5
+    assert [done for done, _ in progress.steps] == [5, 10, 15]
+
+
+@pytest.mark.parametrize("steps", [0, 51, 2.0, "3"])
 def test_a_dispatch_has_1_to_50_steps(tiny, tmp_path, steps):
-    with pytest.raises(UserError, match=f"from 1 to 50, got {steps}"):
+    with pytest.raises(UserError, match=f"from 1 to 50, got {steps!r}"):
         train(tiny(), tmp_path / "run", steps_per_dispatch=steps)
     assert not (tmp_path / "run").exists()
 
