@@ -1,23 +1,33 @@
 """The README's headline from the runs that come with the library: ``python notebooks/headline.py``.
 
-It writes the tables of each study, of the measures and of the published claims between their marks in ``README.md`` and
-draws ``notebooks/gains_STUDY.png``.
+It writes the tables of each study, of the measures, of equal cost, of the blur's lengths and of the published claims between
+their marks in ``README.md`` and draws ``notebooks/gains_STUDY.png``.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from strideflax import claims, results
-from strideflax.study.ablation import CONSISTENCY, OPERATOR, Ablation, read_ablation
+from strideflax import claims, results, statistics
+from strideflax.study.ablation import (
+    BASELINE,
+    CONFIG_FIELDS,
+    CONFIG_GROUPS,
+    CONSISTENCY,
+    OPERATOR,
+    WITHOUT_EFFECT,
+    Ablation,
+    read_ablation,
+)
 from strideflax.study.figures import draw_differences
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 STUDIES = ("cifar10", "shapes")
+OPERATOR_FIELD = "model.downsample"
 COLUMNS = (
     "operator", "accuracy, no crops", "gain, 95 % interval", "accuracy, crops", "gain, 95 % interval",
     "same class under shifts, no crops / crops", "MACs",
@@ -27,6 +37,12 @@ MEASURES = {
     "aliasing.sites.stage3/block1/reduction.alias_energy": "alias energy, stage 3",
     "robustness.mean_error": "mean error under corruption",
     "calibration.expected_calibration_error": "expected calibration error",
+}
+GAIN = ["difference", "difference_low", "difference_high"]  # of an ablation's table; `compare` says low and high
+# Milliseconds that are given over those of the strided convolution with the same seed.
+TIMES = {
+    "cost.training.median_ms": "time of a training step",
+    "cost.inference.median_ms": "time of inference",
 }
 
 
@@ -42,9 +58,11 @@ def table(ablation: Ablation) -> str:
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     for name in ablation.operators:
         accuracies = [f"{100 * rows.loc[name, 'mean']:.2f} %" for rows in (without, cropped)]
-        gains = [_gain(rows.loc[name]) if name != ablation.baseline else "" for rows in (without, cropped)]
+        gains = [_gain(rows.loc[name, GAIN].set_axis(["difference", "low", "high"])) for rows in (without, cropped)]
         shifts = " / ".join(f"{100 * rows.loc[name, CONSISTENCY]:.1f}" for rows in (without, cropped))
         work = without.loc[name, "macs"] / without.loc[ablation.baseline, "macs"]
+        if name == ablation.baseline:
+            gains = ["", ""]
         row = (f"`{name}`", accuracies[0], gains[0], accuracies[1], gains[1], f"{shifts} %", f"{work:.2f}")
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
@@ -52,27 +70,67 @@ def table(ablation: Ablation) -> str:
 
 def measures_table(runs: pd.DataFrame) -> str:
     """Return a Markdown table: mean and standard deviation over seeds of what accuracy hides, with random crops."""
-    cropped = runs[runs["augment.crop"] == 4].groupby("model.downsample")
-    lines = ["| operator | " + " | ".join(MEASURES.values()) + " |", "|" + "---|" * (1 + len(MEASURES))]
+    cropped = runs[runs["augment.crop"] == 4]
+    lines = [
+        "| operator | " + " | ".join((*MEASURES.values(), *TIMES.values())) + " |",
+        "|" + "---|" * (1 + len(MEASURES) + len(TIMES)),
+    ]
+    by_seed = cropped.pivot(index="seed", columns=OPERATOR_FIELD, values=[*MEASURES, *TIMES])
     for name in read_ablation(runs).operators:
-        cells = []
-        for column in MEASURES:
-            values = 100 * cropped.get_group(name)[column].dropna()
-            cells.append(f"{values.mean():.1f} ± {values.std():.1f} %")
+        cells = [f"{_spread(100 * by_seed[column, name], 1)} %" for column in MEASURES]
+        cells += [_spread(by_seed[column, name] / by_seed[column, BASELINE], 2) for column in TIMES]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def gains_table(runs: pd.DataFrame, factor: str, baseline: Any, heading: str, *, besides: Sequence[str] = ()) -> str:
+    """Return a Markdown table: a row a level of ``factor``, with its gains over ``baseline`` in accuracy and under shifts.
+
+    Raises:
+        ValueError: the runs differ in more of their configuration or images than ``factor`` and ``besides``.
+    """
+    for name in runs:
+        same = name.startswith(CONFIG_GROUPS) or name in (*CONFIG_FIELDS, "dataset_fingerprint")
+        if same and name not in (factor, *besides, *WITHOUT_EFFECT) and runs[name].nunique(dropna=False) > 1:
+            raise ValueError(f"the runs to compare by {factor} differ in {name} too")
+    lines = [
+        f"| {heading} | accuracy | gain, 95 % interval | same class under shifts | gain | MACs |",
+        "|" + "---|" * 6,
+    ]
+    macs = runs.groupby(factor)["macs"].first()
+    for level in sorted(macs.index, key=lambda level: (level != baseline, level)):
+        cells = [f"`{level}`" if isinstance(level, str) else str(level)]
+        for value in ("test_accuracy", CONSISTENCY):
+            mean = runs.loc[runs[factor] == level, value].mean()
+            gains = statistics.compare(runs, baseline, factor, value).set_index(factor)
+            cells += [f"{100 * mean:.2f} %", "" if level == baseline else _gain(gains.loc[level])]
+        lines.append("| " + " | ".join((*cells, f"{macs[level] / macs[baseline]:.2f}")) + " |")
+    return "\n".join(lines)
+
+
+def equal_cost_table() -> str:
+    """Return a Markdown table: operators before the convolution beside the strided one, all without random crops."""
+    main = results.shipped("ablation_cifar10")
+    strided = main[(main[OPERATOR_FIELD] == BASELINE) & (main["augment.crop"] == 0)]
+    runs = pd.concat([strided, results.shipped("equal_cost_cifar10")], ignore_index=True)
+    return gains_table(runs, OPERATOR_FIELD, BASELINE, "operator, before the convolution", besides=["model.placement"])
+
+
+def windows_table() -> str:
+    """Return a Markdown table: blurs of other lengths beside that of 3 taps, all with random crops."""
+    main, further = results.shipped("ablation_cifar10"), results.shipped("claims_cifar10")
+    usual = main[(main[OPERATOR_FIELD] == "blur_pool") & (main["augment.crop"] == 4)].assign(**{"model.window": 3})
+    runs = pd.concat([usual, further[further[OPERATOR_FIELD] == "blur_pool"]], ignore_index=True)
+    return gains_table(runs, "model.window", 3, "taps of the blur")
+
+
 def claims_table() -> str:
     """Return a Markdown table: a row a published claim, with its verdict from the shipped runs."""
-    studies = {"ablation_cifar10": ("R2", "R3"), "claims_cifar10": ("R4", "R5", "R6")}
-    verdicts = pd.concat(
-        claims.check_claims(results.shipped(study), [claim for claim in claims.CLAIMS if claim.name in names])
-        for study, names in studies.items()
-    )
+    runs = [results.shipped(study) for study in ("ablation_cifar10", "claims_cifar10")]
+    verdicts = claims.check_claims(pd.concat(runs, ignore_index=True))
     lines = ["| | claim | source | difference, 95 % interval | verdict |", "|---|---|---|---|---|"]
     for row in verdicts.to_dict("records"):
-        gain = _gain({**row, "difference_low": row["low"], "difference_high": row["high"]})
+        gain = _gain(row)
         lines.append(f"| {row['claim']} | {row['text']} | {row['source']} | {gain} | {row['verdict']} |")
     return "\n".join(lines)
 
@@ -88,8 +146,14 @@ def with_table(text: str, name: str, rows: str) -> str:
     return new
 
 
+def _spread(values: pd.Series, digits: int) -> str:
+    """Return mean and standard deviation of the seeds that have a value."""
+    known = values.dropna()
+    return f"{known.mean():.{digits}f} ± {known.std():.{digits}f}"
+
+
 def _gain(row: Mapping[str, Any]) -> str:
-    low, high = row["difference_low"], row["difference_high"]
+    low, high = row["low"], row["high"]
     if pd.isna(low):
         return _points(row["difference"])
     return f"{_points(row['difference'])} ({_points(low)} to {_points(high)})"
@@ -107,4 +171,6 @@ if __name__ == "__main__":
         page = with_table(page, study, table(ablation))
         (ROOT / "notebooks" / f"gains_{study}.png").write_bytes(draw_differences(ablation).png)
     page = with_table(page, "measures", measures_table(results.shipped("ablation_cifar10")))
-    README.write_text(with_table(page, "claims", claims_table()))
+    for name, rows in {"equal_cost": equal_cost_table, "windows": windows_table, "claims": claims_table}.items():
+        page = with_table(page, name, rows())
+    README.write_text(page)

@@ -102,7 +102,18 @@ def test_the_readme_s_table_is_that_of_the_shipped_runs(study: str):
 def test_the_readme_s_measures_and_verdicts_are_those_of_the_shipped_runs():
     page = headline.README.read_text()
     assert headline.with_table(page, "claims", headline.claims_table()) == page
+    assert headline.with_table(page, "equal_cost", headline.equal_cost_table()) == page
+    assert headline.with_table(page, "windows", headline.windows_table()) == page
     assert headline.with_table(page, "measures", headline.measures_table(results.shipped("ablation_cifar10"))) == page
+
+
+def test_runs_of_two_studies_are_not_compared():
+    runs = results.shipped("ablation_cifar10")
+    cell = runs[(runs["augment.crop"] == 4) & runs["model.downsample"].isin(["strided_conv", "blur_pool"])].copy()
+    assert "`blur_pool` | 83.46 %" in headline.gains_table(cell, "model.downsample", "strided_conv", "operator")
+    cell.loc[cell["model.downsample"] == "blur_pool", "epochs"] = 3.0
+    with pytest.raises(ValueError, match=r"by model\.downsample differ in epochs too"):
+        headline.gains_table(cell, "model.downsample", "strided_conv", "operator")
 
 
 def test_a_readme_without_the_table_s_place_is_refused():
