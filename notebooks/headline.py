@@ -40,8 +40,9 @@ MEASURES = {
 }
 GAIN = ["difference", "difference_low", "difference_high"]  # of an ablation's table; `compare` says low and high
 # Milliseconds that are given over those of the strided convolution with the same seed.
+STEP_TIME = "cost.training.median_ms"
 TIMES = {
-    "cost.training.median_ms": "time of a training step",
+    STEP_TIME: "time of a training step",
     "cost.inference.median_ms": "time of inference",
 }
 
@@ -93,18 +94,20 @@ def gains_table(runs: pd.DataFrame, factor: str, baseline: Any, heading: str, *,
         same = name.startswith(CONFIG_GROUPS) or name in (*CONFIG_FIELDS, "dataset_fingerprint")
         if same and name not in (factor, *besides, *WITHOUT_EFFECT) and runs[name].nunique(dropna=False) > 1:
             raise ValueError(f"the runs to compare by {factor} differ in {name} too")
-    lines = [
-        f"| {heading} | accuracy | gain, 95 % interval | same class under shifts | gain | MACs |",
-        "|" + "---|" * 6,
-    ]
     macs = runs.groupby(factor)["macs"].first()
+    times = runs.pivot(index="seed", columns=factor, values=STEP_TIME) if STEP_TIME in runs else pd.DataFrame()
+    timed = len(times.dropna(axis=1, how="all").columns) == len(macs)
+    columns = [heading, "accuracy", "gain, 95 % interval", "same class under shifts", "gain", "MACs"]
+    columns += [TIMES[STEP_TIME]] * timed
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for level in sorted(macs.index, key=lambda level: (level != baseline, level)):
         cells = [f"`{level}`" if isinstance(level, str) else str(level)]
         for value in ("test_accuracy", CONSISTENCY):
             mean = runs.loc[runs[factor] == level, value].mean()
             gains = statistics.compare(runs, baseline, factor, value).set_index(factor)
             cells += [f"{100 * mean:.2f} %", "" if level == baseline else _gain(gains.loc[level])]
-        lines.append("| " + " | ".join((*cells, f"{macs[level] / macs[baseline]:.2f}")) + " |")
+        cells += [f"{macs[level] / macs[baseline]:.2f}", *[_spread(times[level] / times[baseline], 2)] * timed]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
