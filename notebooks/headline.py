@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from strideflax import claims, results, statistics
-from strideflax.study.ablation import (
+from strideflax.analysis.ablation import (
     BASELINE,
     CONFIG_FIELDS,
     CONFIG_GROUPS,
@@ -22,7 +22,7 @@ from strideflax.study.ablation import (
     Ablation,
     read_ablation,
 )
-from strideflax.study.figures import draw_differences
+from strideflax.report.figures import draw_differences
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

@@ -3,10 +3,10 @@
 import importlib
 from types import ModuleType
 
+from strideflax.kernels.implementation import use_implementation
 from strideflax.operators.blur import blur_pool
 from strideflax.operators.conv import conv
 from strideflax.operators.geometry import output_size
-from strideflax.operators.implementation import use_implementation
 from strideflax.operators.mixed import gated_pool, max_avg_pool, mixed_pool
 from strideflax.operators.norm import generalized_mean_pool, lp_pool
 from strideflax.operators.polyphase import adaptive_polyphase, polyphase_index, polyphase_sample
@@ -52,5 +52,5 @@ def __getattr__(name: str) -> ModuleType:
     if name == "matching":
         return importlib.import_module("strideflax.matching")
     if name in ("claims", "results", "statistics"):
-        return importlib.import_module(f"strideflax.study.{name}")
+        return importlib.import_module(f"strideflax.analysis.{name}")
     raise AttributeError(f"module 'strideflax' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # oneDNN's: a core for each of pytest's two workers and their children
@@ -10,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # oneDNN's: a core for each of py
 import jax
 import numpy as np
 import pytest
+from made_runs import write_study
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
@@ -34,3 +36,9 @@ def float64() -> Iterator[None]:
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of made-up runs, as a sweep leaves them."""
+    return write_study(tmp_path_factory.mktemp("study") / "ablation")

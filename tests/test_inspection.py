@@ -16,8 +16,8 @@ from strideflax.errors import UserError
 from strideflax.inspection import count_macs, count_params, inspect_model
 from strideflax.inspection.plot import central_box, draw_fields, stage_ends
 from strideflax.inspection.tables import _quantity, interleaved
+from strideflax.kernels.implementation import use_implementation
 from strideflax.model import abstract_model
-from strideflax.operators.implementation import use_implementation
 from strideflax.operators.table import DOWNSAMPLERS
 
 

@@ -28,9 +28,9 @@ from strideflax.benchmark.workloads import (
 from strideflax.config import Config
 from strideflax.data.augment import normalize
 from strideflax.inspection import count_params, inspect_model
+from strideflax.kernels import onednn
 from strideflax.measuring.timing import compile_call
 from strideflax.model import abstract_model
-from strideflax.operators import onednn
 from strideflax.operators.blur import blur_pool
 from strideflax.operators.conv import conv
 from strideflax.operators.pool import avg_pool, max_pool

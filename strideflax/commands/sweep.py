@@ -12,8 +12,8 @@ from rich.table import Table
 
 from strideflax.commands.console import console
 from strideflax.errors import UserError
-from strideflax.study import engines
-from strideflax.study.sweep import FINISHED, RUNNING, SweepRun, estimate_seconds, plan_sweep, write_plan
+from strideflax.sweep import engines
+from strideflax.sweep.plan import FINISHED, RUNNING, SweepRun, estimate_seconds, plan_sweep, write_plan
 from strideflax.training.run_folder import read_metrics, read_result
 from strideflax.training.stop_signal import StopSignal
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from strideflax.kernels.windows import Windows, weighted_sum
 from strideflax.operators.base import Downsample
 from strideflax.operators.border import frame, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Stage, explicit_pads, padded_output_size, per_axis
 from strideflax.operators.pool import max_pool
-from strideflax.operators.windows import Windows, weighted_sum
 
 
 def binomial_filter(taps: int) -> np.ndarray:

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from strideflax.operators.bilinear import Geometry, convolution
+from strideflax.kernels.convolution import Geometry, convolution
+from strideflax.kernels.implementation import resolve_implementation
 from strideflax.operators.border import pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, is_int, padded_output_size, per_axis
-from strideflax.operators.implementation import resolve_implementation
 
 IMPLEMENTATIONS = ("auto", "lax", "native", "taps", "phases")
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from strideflax.kernels.implementation import resolve_implementation
+from strideflax.kernels.windows import Windows, fold, largest, pick, pixels, weighted_sum
 from strideflax.operators.base import Downsample
 from strideflax.operators.border import frame, pad_border, spatial_axes
 from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, padded_output_size, per_axis, real_taps
-from strideflax.operators.implementation import resolve_implementation
-from strideflax.operators.windows import Windows, fold, largest, pick, pixels, weighted_sum
 
 IMPLEMENTATIONS = ("auto", "slices", "lax")
 MANY_CHANNELS = (

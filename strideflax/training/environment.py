@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jax
 
-from strideflax.operators import onednn
-from strideflax.operators.implementation import resolve_implementation
+from strideflax.kernels import onednn
+from strideflax.kernels.implementation import resolve_implementation
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "strideflax")
 

@@ -1,5 +1,5 @@
 import pytest
-from study.made_runs import write_run
+from made_runs import write_run
 
 from strideflax.__main__ import main
 

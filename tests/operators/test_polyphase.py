@@ -10,9 +10,9 @@ from jax.test_util import check_grads
 
 from configs.baseline import baseline
 from strideflax import adaptive_polyphase, polyphase_index, polyphase_sample
-from strideflax.batch_norm import BatchNorm
 from strideflax.config import Config
 from strideflax.model import MiniResNet
+from strideflax.model.batch_norm import BatchNorm
 from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase, Polyphase
 from strideflax.operators.strided import StridedConv
 

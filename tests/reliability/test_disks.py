@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import write_study
 from reliability.runs import CONFIG, GRID, Machine, Reference, finish, outcome, undisturbed
-from study.made_runs import write_study
 
 from strideflax.__main__ import main
 

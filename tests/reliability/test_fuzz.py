@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+from made_runs import result
 from reliability.cases import cases
-from study.made_runs import result
 
 from configs.baseline import baseline
+from strideflax.analysis import results
 from strideflax.config import Config
 from strideflax.config_file import read_config
 from strideflax.errors import UserError
-from strideflax.study import results
 from strideflax.training.run_folder import check_folder, read_json, read_metrics
 
 SOURCE = Path("configs/stride2.py").read_text()

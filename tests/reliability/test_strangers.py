@@ -6,8 +6,8 @@ import sys
 import textwrap
 
 import pytest
+from made_runs import result, write
 from reliability.runs import CONFIG, ROOT, Machine, finish
-from study.made_runs import result, write
 
 from strideflax.training.run_folder import append_metrics, read_json, read_metrics, write_json
 
@@ -76,7 +76,7 @@ EVIL = "<script>alert(1)</script>\"'>&"
 
 
 def test_a_hostile_run_folder_reaches_the_page_as_text(tmp_path):
-    from strideflax.study.report import write_report
+    from strideflax.report.report import write_report
 
     run = tmp_path / "runs" / "run"
     hostile = result() | {"device": EVIL, "error": EVIL, "versions": {EVIL: EVIL}}

@@ -10,7 +10,7 @@ import pytest
 from strideflax.__main__ import main
 from strideflax.benchmark import worker
 from strideflax.benchmark.contenders import CONTENDERS
-from strideflax.study.worker import train_folder
+from strideflax.sweep.worker import train_folder
 from strideflax.training.memory import keep_memory
 from strideflax.training.run_folder import RunFolderError
 
@@ -64,7 +64,7 @@ class TestPrograms:
     @pytest.fixture
     def kept(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         calls: list[str] = []
-        for where in ("strideflax.__main__", "strideflax.study.worker", "strideflax.training.memory"):
+        for where in ("strideflax.__main__", "strideflax.sweep.worker", "strideflax.training.memory"):
             monkeypatch.setattr(f"{where}.keep_memory", lambda where=where: calls.append(where))
         return calls
 
@@ -76,7 +76,7 @@ class TestPrograms:
     def test_a_sweep_s_worker(self, kept: list[str], tmp_path: Path) -> None:
         with pytest.raises(RunFolderError, match="no config"):
             train_folder(str(tmp_path))
-        assert kept == ["strideflax.study.worker"]
+        assert kept == ["strideflax.sweep.worker"]
 
     def test_a_benchmark_s_process(self, kept: list[str]) -> None:
         worker._side(CONTENDERS["auto"])

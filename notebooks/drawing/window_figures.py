@@ -1,0 +1,132 @@
+"""Pictures of sliding windows: where they stand, what they see, what they cost."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from drawing.panels import panels, set_title
+from strideflax.operators.base import Downsample
+from strideflax.operators.geometry import Field, explicit_pads
+from strideflax.report.figures import COLOURS, GREY
+
+BLUE, ORANGE = COLOURS[0], COLOURS[1]
+
+
+def chain_macs(layers: Sequence[Downsample], size: Sequence[int]) -> int:
+    """Return the multiply-adds (or compares) of ``layers`` one after the other, for one image of ``size``."""
+    total = 0
+    for layer in layers:
+        for stage in layer.stages(size):
+            total += stage.macs(size)
+            size = stage.output(size)
+    return total
+
+
+def grow_fields(layers: Sequence[tuple[int, int]]) -> list[Field]:
+    """Return the receptive field after each layer, given as (window, stride), with symmetric padding."""
+    fields = []
+    field = Field()
+    for window, stride in layers:
+        field = field.through(window, stride, pad_low=window // 2)
+        fields.append(field)
+    return fields
+
+
+def draw_windows(image: NDArray, window: int, outputs: Mapping[int, NDArray]) -> Figure:
+    """Draw for each stride where the first two windows of a row stand on ``image``, and the output map beside it."""
+    figure, axes = panels(1, 2 * len(outputs), 2.9, width_ratios=[5, 3.4] * len(outputs))
+    for (stride, output), (left, right) in zip(outputs.items(), axes[0].reshape(-1, 2), strict=True):
+        _number_cells(left, image, "{:g}")
+        set_title(left, f"stride {stride}: windows on the input")
+        for i, colour in enumerate((BLUE, ORANGE)):
+            low = i * stride - 0.5 + 0.06 * i
+            box = Rectangle((low, -0.5 + 0.06 * i), window, window, fill=False, edgecolor=colour, linewidth=2.5)
+            left.add_patch(box)
+        centre = window // 2
+        rows, columns = (centre + stride * index for index in np.indices(output.shape))
+        left.plot(columns, rows + 0.28, "o", color="#333333", markersize=4)
+        _number_cells(right, output, "{:.2f}")
+        set_title(right, "output")
+        for i, colour in enumerate((BLUE, ORANGE)):
+            right.add_patch(Rectangle((i - 0.46, -0.46), 0.92, 0.92, fill=False, edgecolor=colour, linewidth=2.5))
+    return figure
+
+
+def _number_cells(axes: Axes, values: NDArray, form: str) -> None:
+    axes.set(xlim=(-0.6, values.shape[1] - 0.4), ylim=(values.shape[0] - 0.4, -0.6), aspect="equal")
+    axes.axis("off")
+    for (row, column), value in np.ndenumerate(values):
+        axes.add_patch(
+            Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="#f4f4f4", edgecolor="#bbbbbb", linewidth=0.7)
+        )
+        axes.text(column, row, form.format(value), ha="center", va="center", size=10)
+
+
+def draw_sampling(size: int, cases: Mapping[str, tuple[int, int, str]]) -> Figure:
+    """Draw, for each case (window, stride, padding rule), pixels, padding, the first window and all window centres."""
+    figure, axes = panels(1, 1, 0.62 * len(cases) + 0.7)
+    place: Axes = axes[0, 0]
+    for row, (name, (window, stride, rule)) in enumerate(cases.items()):
+        colour = COLOURS[row % len(COLOURS)]
+        ((low, high),) = explicit_pads(rule, (size,), (window,), (stride,), (1,))
+        for pixel in range(-low, size + high):
+            inside = 0 <= pixel < size
+            box = Rectangle(
+                (pixel - 0.5, row - 0.22), 1, 0.44, facecolor="#f4f4f4" if inside else "none", edgecolor="#bbbbbb"
+            )
+            box.set_hatch("" if inside else "////")
+            place.add_patch(box)
+        field = Field().through(window, stride, low)
+        centres = field.start + field.jump * np.arange((size + low + high - window) // stride + 1)
+        place.plot(centres, np.full(len(centres), row), "o", color=colour, markersize=9)
+        place.plot(field.start + np.array([-window, window]) / 2, [row + 0.33] * 2, "-", color=colour, linewidth=3)
+        place.text(
+            size + 0.8, row, f"{name}\nfirst centre on pixel {field.start:g}", va="center", color=colour, size=9.5
+        )
+    place.set(xlim=(-1.7, size + 5.2), ylim=(len(cases) - 0.45, -0.5), yticks=[], xticks=range(size))
+    place.set_xlabel("pixel of the input (hatched: padding; dots: window centres; bar: the first window)", loc="left")
+    for side in ("left", "bottom"):
+        place.spines[side].set_visible(False)
+    place.tick_params(axis="x", length=0)
+    return figure
+
+
+def draw_reach(stacks: Mapping[str, Sequence[tuple[int, int]]]) -> Figure:
+    """Draw how many pixels one output of each layer sees, for each stack of (window, stride)."""
+    figure, axes = panels(1, len(stacks), 2.9, sharex=True, sharey=True)
+    widest = max(field.size for stack in stacks.values() for field in grow_fields(stack))
+    for (name, stack), place in zip(stacks.items(), axes[0], strict=True):
+        set_title(place, name)
+        for i, (field, (_, stride)) in enumerate(zip(grow_fields(stack), stack, strict=True)):
+            colour = ORANGE if stride > 1 else BLUE
+            place.barh(i, field.size, left=-field.size / 2, height=0.55, color=colour, alpha=0.85)
+            label = f"layer {i + 1}: sees {field.size} px, jump {field.jump}" + (", stride 2" if stride > 1 else "")
+            place.text(-widest / 2, i - 0.31, label, va="bottom", size=9)
+        place.set(
+            yticks=[],
+            xticks=range(-widest // 2 + 1, widest // 2 + 1, 3),
+            xlabel="pixels of the input around the output's centre",
+            ylim=(len(stack) - 0.5, -0.85),
+        )
+        place.spines["left"].set_visible(False)
+    return figure
+
+
+def draw_costs(costs: Mapping[str, int]) -> Figure:
+    """Draw multiply-adds as bars, each labelled with its value and its ratio to the first."""
+    figure, axes = panels(1, 1, 0.42 * len(costs) + 0.5, width=8)
+    place: Axes = axes[0, 0]
+    first = next(iter(costs.values()))
+    place.barh(range(len(costs)), list(costs.values()), color=[ORANGE, *[BLUE] * (len(costs) - 1)], height=0.6)
+    for i, macs in enumerate(costs.values()):
+        place.text(macs, i, f"  {macs / 1e6:.1f} M   {macs / first:.2f}×", va="center")
+    place.set_yticks(range(len(costs)), list(costs))
+    place.set(xlim=(0, 1.25 * max(costs.values())), ylim=(len(costs) - 0.4, -0.6), xticks=[])
+    place.set_xlabel("million multiply-adds for one image", color=GREY, loc="left")
+    place.tick_params(length=0)
+    place.spines["bottom"].set_visible(False)
+    return figure

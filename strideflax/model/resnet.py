@@ -1,0 +1,253 @@
+"""The mini-ResNet: a stem, stages of residual blocks, one injected downsampling operator, a linear classifier."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from strideflax.config import ConfigError, ModelConfig
+from strideflax.model.batch_norm import BatchNorm
+from strideflax.operators.geometry import Stride, per_axis
+from strideflax.operators.strided import StridedConv
+from strideflax.operators.table import downsampler
+
+
+class Names:
+    """Random streams by name: a layer's initial values depend on the seed, its name and its shape alone.
+
+    So layers that two models share start equal, whatever stands between them.
+    """
+
+    def __init__(self, key: Array, prefix: str = ""):
+        self.key, self.prefix = key, prefix
+
+    def __truediv__(self, name: str) -> "Names":
+        return Names(self.key, f"{self.prefix}/{name}")
+
+    def rngs(self, name: str) -> nnx.Rngs:
+        """Return Flax streams for the layer ``name``."""
+        return nnx.Rngs(jax.random.fold_in(self.key, zlib.crc32(f"{self.prefix}/{name}".encode())))
+
+
+class Reduction(nnx.Module):
+    """Convolution, BatchNorm, ReLU, with the downsampling operator where its placement says.
+
+    An operator that convolves is the convolution, unless it is "added": then it is a layer with BatchNorm and ReLU of its own
+    before it. Any other stands "after" the ReLU, or "before" the convolution, which then runs on the small map.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        in_features: int,
+        out_features: int,
+        *,
+        operator: str,
+        kernel: int,
+        stride: tuple[int, ...],
+        placement: str,
+        window: int | None,
+        relu: bool,
+        names: Names,
+        follows: bool = False,
+    ):
+        cls = downsampler(operator) if max(stride) > 1 else StridedConv
+        cls = cls.follower if follows and cls.follower else cls
+        norm = batch_norm(config, out_features)
+        self.relu = relu
+        self.out_features = out_features
+        added = cls.convolves and placement == "added" and max(stride) > 1
+        if cls.convolves and not added:
+            # A window chosen for the operator is for where it downsamples, and not for the 1 x 1 projection of a shortcut.
+            size = window if window and kernel > 1 and max(stride) > 1 else kernel
+            options: dict[str, Any] = {"stride": stride, "window": size, "padding": config.padding}
+            self.layers = nnx.List([cls(in_features, out_features, rngs=names.rngs("conv"), **options), norm])
+            return
+        first = placement != "after"
+        options = {"stride": stride, "window": window, "padding": config.padding}
+        down = cls(in_features if first else out_features, rngs=names.rngs("downsample"), **options)
+        conv = StridedConv(
+            down.out_features if first else in_features,
+            out_features,
+            stride=1,
+            window=kernel,
+            padding=config.padding,
+            rngs=names.rngs("conv"),
+        )
+        before = [down, batch_norm(config, down.out_features)] if added else [down]
+        self.layers = nnx.List([*before, conv, norm] if first else [conv, norm, down])
+        self.out_features = out_features if first else down.out_features
+
+    def __call__(
+        self, x: Array, *, train: bool, key: Array | None, index: Array | None = None
+    ) -> tuple[Array, Array | None]:
+        """Return the output and the phases that an adaptive operator chose (or was given as ``index``)."""
+        layer: Any  # BatchNorm, or anything that is called like a `Downsample`
+        for layer in self.layers:
+            if isinstance(layer, BatchNorm):
+                x = layer(x, use_running_average=not train)
+                x = nnx.relu(x) if self.relu else x
+            else:
+                index = layer.select(x, train=train, key=key) if index is None else index
+                x = layer(x, train=train, key=key, index=index)
+        return x, index
+
+
+class Block(nnx.Module):
+    """A residual block: `Reduction`, a 3 x 3 convolution, BatchNorm, plus the shortcut, ReLU (He et al. 2016, basic block).
+
+    Where the shape changes, the shortcut is the same operator and a 1 x 1 convolution; an adaptive operator takes the main
+    path's phase there, and a stochastic one draws from the same key.
+    """
+
+    def __init__(self, config: ModelConfig, in_features: int, out_features: int, *, stride: Stride, names: Names):
+        self.name = names.prefix.strip("/")  # e.g. "stage2/block1"
+        strides = per_axis(stride, 2, "stride")
+        options: dict[str, Any] = {
+            "operator": config.downsample,
+            "stride": strides,
+            "window": config.window or None,
+        }
+        self.reduction = Reduction(
+            config,
+            in_features,
+            out_features,
+            kernel=3,
+            placement=config.placement,
+            relu=True,
+            names=names / "reduction",
+            **options,
+        )
+        self.conv = StridedConv(
+            self.reduction.out_features, out_features, stride=1, padding=config.padding, rngs=names.rngs("conv")
+        )
+        self.norm = batch_norm(config, out_features)
+        projects = config.residual and (max(strides) > 1 or in_features != out_features)
+        self.shortcut = (
+            Reduction(
+                config,
+                in_features,
+                out_features,
+                kernel=1,
+                placement="before",
+                relu=False,
+                names=names / "shortcut",
+                follows=True,
+                **options,
+            )
+            if projects
+            else None
+        )
+        self.residual = config.residual
+
+    def __call__(self, x: Array, *, train: bool, key: Array | None) -> Array:
+        """Map ``[batch, height, width, in_features]`` to ``[batch, height / s, width / s, out_features]``."""
+        y, index = self.reduction(x, train=train, key=key)
+        y = self.norm(self.conv(y), use_running_average=not train)
+        if not self.residual:
+            return nnx.relu(y)
+        if self.shortcut is not None:
+            x, _ = self.shortcut(x, train=train, key=key, index=index)
+        return nnx.relu(y + x)
+
+
+class MiniResNet(nnx.Module):
+    """The network under study.
+
+    Args:
+        config: its shape; see `strideflax.config.ModelConfig`.
+        classes: number of logits.
+        key: PRNG key of the initial values. Layers shared by two configs start equal under the same key.
+        in_features: image channels.
+    """
+
+    def __init__(self, config: ModelConfig, *, classes: int = 10, key: Array, in_features: int = 3):
+        names = Names(key)
+        self.in_features = in_features
+        self.dtype = jnp.dtype(config.dtype)
+        self.stem = Reduction(
+            config,
+            in_features,
+            config.widths[0],
+            operator=config.stem.downsample,
+            kernel=config.stem.kernel,
+            stride=per_axis(config.stem.stride, 2, "stem.stride"),
+            placement="after",
+            window=None,
+            relu=True,
+            names=names / "stem",
+        )
+        features = self.stem.out_features
+        self.stem_pool = (
+            downsampler(config.stem.pool)(features, stride=2, padding=config.padding, rngs=names.rngs("stem_pool"))
+            if config.stem.pool != "none"
+            else None
+        )
+        features = self.stem_pool.out_features if self.stem_pool else features
+        blocks = []
+        for i, (width, count, stride) in enumerate(zip(config.widths, config.blocks, config.strides, strict=True)):
+            for j in range(count):
+                name = names / f"stage{i + 1}" / f"block{j + 1}"
+                blocks.append(Block(config, features, width, stride=stride if j == 0 else 1, names=name))
+                features = width
+        self.blocks = nnx.List(blocks)
+        self.head = nnx.Linear(features, classes, rngs=names.rngs("head"))
+
+    def __call__(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
+        """Return logits ``[batch, classes]``, float32, of images ``[batch, height, width, in_features]``.
+
+        ``train=True`` normalises by the batch and updates the running statistics; ``key`` is for stochastic operators.
+
+        Raises:
+            ValueError: training a stochastic operator without a key.
+        """
+        x = self.features(x, train=train, key=key)
+        return self.head(x.mean((1, 2), dtype=jnp.float32))
+
+    def features(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
+        """Return the last feature map ``[batch, height / 8, width / 8, channels]`` (for three halvings)."""
+        keys = [None if key is None else jax.random.fold_in(key, i) for i in range(2 + len(self.blocks))]
+        x, _ = self.stem(x.astype(self.dtype), train=train, key=keys[0])
+        if self.stem_pool is not None:
+            x = self.stem_pool(x, train=train, key=keys[1])
+        for block, block_key in zip(self.blocks, keys[2:], strict=True):
+            x = block(x, train=train, key=block_key)
+        return x
+
+
+def batch_norm(config: ModelConfig, features: int) -> BatchNorm:
+    """Return BatchNorm that computes statistics in float32 and answers in the model's type."""
+    return BatchNorm(features, momentum=config.batch_norm_momentum, dtype=jnp.dtype(config.dtype), rngs=nnx.Rngs(0))
+
+
+def abstract_model(config: ModelConfig, classes: int = 10) -> MiniResNet:
+    """Return the model with shapes in place of weights: nothing is computed.
+
+    Raises:
+        ConfigError: a stride, window or padding that the operator does not have.
+    """
+    try:
+        return nnx.eval_shape(lambda: MiniResNet(config, classes=classes, key=jax.random.key(0)))
+    except ValueError as error:
+        raise ConfigError(f"config.model: {error}") from None
+
+
+def check_strides(config: ModelConfig, size: Sequence[int]) -> None:
+    """Raise a ValueError if a stride is larger than the map it would act on, so that a single pixel were left of it."""
+    steps = [("model.stem.stride", config.stem.stride)]
+    if config.stem.pool != "none":
+        steps.append(("model.stem.pool", 2))
+    steps += [(f"model.strides[{i}]", stride) for i, stride in enumerate(config.strides)]
+    current = tuple(size)
+    for name, stride in steps:
+        strides = per_axis(stride, 2, name)
+        if any(s > n for s, n in zip(strides, current, strict=True)):
+            raise ConfigError(
+                f"config.{name} empties the map: a stride of {stride} on {current[0]} x {current[1]} pixels leaves nothing "
+                f"between the samples; allowed here: 1..{min(current)}"
+            )
+        current = tuple(-(-n // s) for n, s in zip(current, strides, strict=True))

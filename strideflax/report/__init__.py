@@ -1,0 +1,1 @@
+"""An analysis as one page: figures, tables and findings, in HTML and Markdown."""

@@ -1,1 +1,0 @@
-"""Many runs: sweeps, their results, statistics on them, the report."""

@@ -1,0 +1,203 @@
+"""oneDNN's convolutions inside XLA's programs, against XLA's own. The suite's platform has them: x86-64 Linux."""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from strideflax import conv
+from strideflax.kernels import native, onednn
+from strideflax.kernels.convolution import Geometry
+
+# size, window, stride, padding, dilation, groups, in_channels, out_channels
+CASES = [
+    ((12,), (3,), 2, "SYMMETRIC", 1, 1, 8, 16),
+    ((9, 10), (3, 3), 1, "SAME", 1, 1, 16, 16),
+    ((9, 10), (3, 3), 2, "SYMMETRIC", 1, 1, 16, 32),
+    ((16, 16), (7, 7), 2, "SYMMETRIC", 1, 1, 3, 16),
+    ((9, 10), (1, 1), 2, "VALID", 1, 1, 16, 32),
+    ((9, 10), (3, 5), (2, 1), ((1, 0), (2, 3)), 1, 1, 5, 7),
+    ((11, 10), (3, 3), 1, "SYMMETRIC", 2, 1, 8, 8),
+    ((9, 10), (3, 3), 2, "SYMMETRIC", 1, 4, 16, 16),
+    ((8, 8), (3, 3), 1, "SYMMETRIC", 1, 16, 16, 16),
+    ((5, 6, 7), (3, 3, 3), 2, "SYMMETRIC", 1, 1, 4, 8),
+    ((1, 1), (3, 3), 2, "SYMMETRIC", 1, 1, 8, 8),
+    ((6, 9), (2, 4), 2, ((1, 1), (0, 0)), 1, 1, 4, 4),  # XLA's gradient of this one aborts the process
+]
+
+
+def programs(compiled):
+    """Return how many calls to oneDNN a compiled function makes."""
+    return compiled.as_text().count('custom_call_target="strideflax.')
+
+
+def three(how, x, kernel, g, **geometry):
+    """Return the convolution and both gradients as one compiled function of (x, kernel, g)."""
+
+    def values(x, kernel, g):
+        y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, implementation=how, **geometry), x, kernel)
+        return y, *pull(g)
+
+    return jax.jit(values).lower(x, kernel, g).compile()
+
+
+def test_onednn_is_installed_with_the_package():
+    assert onednn.version() is not None, "the tests of native convolutions need the package onednn-cpu-gomp"
+
+
+@pytest.mark.parametrize("how", ["native", "auto"])  # which differ in the gradient of an input of few channels
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)).replace(" ", ""))
+def test_values_and_gradients_are_those_of_taps_and_phases(case, how, random):
+    size, window, stride, padding, dilation, groups, inputs, outputs = case
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    x = jnp.asarray(random.normal(size=(3, *size, inputs)), jnp.float32)
+    kernel = jnp.asarray(random.normal(size=(*window, inputs // groups, outputs)), jnp.float32)
+    shape = jax.eval_shape(lambda x, kernel: conv(x, kernel, **geometry), x, kernel).shape
+    g = jnp.asarray(random.normal(size=shape), jnp.float32)
+    ours = three(how, x, kernel, g, **geometry)
+    theirs = three("phases", x, kernel, g, **geometry)
+    small_product = window == (1, 1) and how == "auto"  # whose forward XLA does
+    assert programs(ours) == 3 - small_product
+    assert programs(theirs) == 0
+    for one, other in zip(ours(x, kernel, g), theirs(x, kernel, g), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
+
+
+@pytest.mark.parametrize(
+    ("batch", "dtype", "expected"), [(255, "float32", 0), (256, "float32", 1), (255, "bfloat16", 1)]
+)
+def test_a_strided_product_of_few_pixels_in_float32_is_xlas(batch, dtype, expected):
+    x, kernel = jnp.ones((batch, 8, 8, 16), dtype), jnp.ones((1, 1, 16, 32), dtype)  # 16 outputs an image
+    assert programs(jax.jit(lambda x, kernel: conv(x, kernel, stride=2)).lower(x, kernel).compile()) == expected
+    assert programs(jax.jit(lambda x, kernel: conv(x, kernel)).lower(x, kernel).compile()) == 1
+
+
+def test_a_strided_product_of_few_pixels_and_many_channels_is_onednn_s():
+    x, kernel = jnp.ones((16, 8, 8, 1024)), jnp.ones((1, 1, 1024, 512))  # 256 pixels, 2^27 multiply-adds
+    assert programs(jax.jit(lambda x, kernel: conv(x, kernel, stride=2)).lower(x, kernel).compile()) == 1
+
+
+def test_bfloat16_is_summed_in_float32(random):
+    x, kernel = random.normal(size=(2, 8, 8, 64)), random.normal(size=(3, 3, 64, 16))
+    x, kernel = (np.asarray(jnp.asarray(a, jnp.bfloat16), np.float32) for a in (x, kernel))
+    y = conv(jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.bfloat16), stride=2)
+    assert y.dtype == jnp.bfloat16
+    exact = conv(x, kernel, stride=2, implementation="lax")
+    np.testing.assert_allclose(np.asarray(y, np.float32), exact, rtol=2**-8, atol=1e-3)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(3, 2), (1, 2), (1, 1)])
+def test_bfloat16_gradients_without_onednn_are_summed_in_float32(window, stride, monkeypatch, random):
+    monkeypatch.setattr(native.onednn, "version", lambda: None)
+    jax.clear_caches()
+    x, kernel = (jnp.asarray(random.normal(size=s), jnp.bfloat16) for s in ((16, 16, 16, 32), (window, window, 32, 16)))
+
+    def shrink(x, kernel):
+        return conv(x, kernel, stride=stride, padding="SYMMETRIC")
+
+    y, pull = jax.vjp(shrink, x, kernel)
+    g = jnp.abs(jnp.asarray(random.normal(size=y.shape), jnp.bfloat16))
+    found = pull(g)
+    exact = jax.vjp(shrink, x.astype(jnp.float32), kernel.astype(jnp.float32))[1](g.astype(jnp.float32))
+    for one, other in zip(found, exact, strict=True):
+        error = np.asarray(one, np.float32) - other
+        assert np.sqrt(np.mean(error**2) / np.mean(other**2)) < 2**-9  # one rounding's; sums in bfloat16 have 2**-6
+    jax.clear_caches()
+
+
+def test_a_vmapped_convolution_is_native_too(random):
+    x, kernel = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((3, 2, 8, 8, 4), (3, 3, 3, 4, 8)))
+    mapped = jax.jit(jax.vmap(lambda x, kernel: conv(x, kernel, stride=2))).lower(x, kernel).compile()
+    assert programs(mapped) == 1
+    for one, a, b in zip(mapped(x, kernel), x, kernel, strict=True):
+        np.testing.assert_allclose(one, conv(a, b, stride=2, implementation="lax"), rtol=1e-5, atol=1e-5)
+
+
+def test_float64_is_xla_s():
+    with jax.enable_x64(True):
+        x, kernel = np.ones((1, 4, 4, 2)), np.ones((3, 3, 2, 2))
+        assert programs(jax.jit(conv).lower(x, kernel).compile()) == 0
+        with pytest.raises(ValueError, match="implementation 'native' can't compute float64"):
+            conv(x, kernel, implementation="native")
+
+
+def test_an_empty_batch_is_xla_s():
+    assert conv(jnp.ones((0, 4, 4, 2)), jnp.ones((3, 3, 2, 2))).shape == (0, 4, 4, 2)
+
+
+def test_without_the_library_xla_computes_the_same(monkeypatch, random):
+    x, kernel = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((2, 7, 6, 4), (3, 3, 4, 5)))
+    native_y = conv(x, kernel, stride=2)
+    jax.clear_caches()
+    monkeypatch.setattr(native.onednn, "version", lambda: None)
+    compiled = jax.jit(lambda x, kernel: conv(x, kernel, stride=2)).lower(x, kernel).compile()
+    assert programs(compiled) == 0
+    np.testing.assert_allclose(compiled(x, kernel), native_y, rtol=1e-5, atol=1e-5)
+    jax.clear_caches()
+
+
+def test_a_failure_inside_onednn_is_an_error_of_jax(monkeypatch):
+    monkeypatch.setattr(onednn.Convolution, "run", lambda *_: 3)
+    with pytest.raises(Exception, match="oneDNN answered 3"):
+        conv(jnp.ones((1, 5, 3, 2)), jnp.ones((3, 3, 2, 2))).block_until_ready()
+
+
+def test_many_threads_ask_for_it_first(monkeypatch):
+    """XLA takes the name of a foreign function once: threads that ask for the same shape at a time share it."""
+    made = []
+
+    class Slow(onednn.Convolution):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            time.sleep(0.2)  # long enough for the others to come
+            made.append(self)
+
+    monkeypatch.setattr(onednn, "Convolution", Slow)
+    x, kernel, y = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, 9, 11, 3), (2, 3, 3, 5), (1, 8, 9, 5)))
+    geometry = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # a shape of this test alone
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: native.kernel("convolution", x, kernel, y, geometry), range(8)))
+    assert all(found)
+    assert len(made) == 1
+    np.testing.assert_allclose(found[0](jnp.ones(x.shape), jnp.ones(kernel.shape)), 18)
+
+
+def test_a_symbolic_batch_is_xla_s():
+    shape = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 8, 8, 3"), jnp.float32)
+    exported = jax.export.export(jax.jit(lambda x: conv(x, jnp.ones((3, 3, 3, 4)))))(shape)
+    assert exported.call(jnp.ones((5, 8, 8, 3)))[4, 4, 4, 0] == 27
+
+
+def test_many_threads_share_it(random):
+    """A program that runs on several threads at once gives each its own result."""
+    kernel = jnp.asarray(random.normal(size=(3, 3, 4, 4)), jnp.float32)
+    images = [jnp.asarray(random.normal(size=(2, 12, 12, 4)), jnp.float32) for _ in range(8)]
+    f = jax.jit(lambda x: conv(conv(x, kernel), kernel, stride=2))
+    expected = [np.asarray(f(x)) for x in images]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            for y, one in zip(pool.map(f, images), expected, strict=True):
+                np.testing.assert_array_equal(y, one)
+
+
+def test_on_several_devices_xla_computes_it():
+    program = """
+import jax, jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+from strideflax import conv
+mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+x = jax.device_put(jnp.ones((4, 8, 8, 3)), NamedSharding(mesh, PartitionSpec("batch")))
+compiled = jax.jit(conv).lower(x, jnp.ones((3, 3, 3, 8))).compile()
+print(compiled.as_text().count("strideflax."), compiled(x, jnp.ones((3, 3, 3, 8)))[0, 4, 4, 0])
+"""
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["0", "27.0"]

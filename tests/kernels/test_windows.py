@@ -1,0 +1,60 @@
+"""Windows over a map with pads read what they would read over the map padded beforehand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from strideflax.kernels.windows import Windows, fold, largest, pick, weighted_sum
+
+# size, window, stride, dilation, pads of one axis: windows inside, at one rim, at both, over all of the map, wholly outside it
+AXES = [
+    (9, 3, 2, 1, (1, 1)),
+    (8, 3, 2, 1, (1, 0)),
+    (8, 2, 3, 1, (0, 2)),
+    (7, 3, 1, 2, (2, 3)),
+    (2, 5, 1, 1, (2, 2)),
+    (1, 3, 2, 1, (1, 1)),
+    (4, 2, 3, 1, (5, 7)),
+    (6, 2, 2, 1, (0, 0)),
+]
+
+
+def both(first, second, fill):
+    """Return a map, its windows with pads, the map padded with ``fill`` and the same windows over that."""
+    size, window, stride, dilation, pads = zip(first, second, strict=True)
+    x = (
+        np.random.default_rng(0).integers(-4, 5, (2, *size, 3)).astype(np.float32)
+    )  # small whole numbers: sums are exact
+    padded = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
+    windows = Windows(size, window, stride, dilation, pads)
+    return x, windows, padded, windows.over(padded)
+
+
+@pytest.mark.parametrize(("first", "second"), list(zip(AXES, AXES[1:] + AXES[:1], strict=True)))
+class TestPads:
+    def test_a_fold(self, first, second):
+        x, windows, padded, whole = both(first, second, -np.inf)
+        expected = fold(padded, whole, jnp.maximum, 0.0)
+        np.testing.assert_array_equal(fold(x, windows, jnp.maximum, -np.inf), expected)
+
+    def test_a_sum_and_its_gradient(self, first, second):
+        x, windows, padded, whole = both(first, second, 0)
+        weights = tuple(tuple(float(t + 1) for t in range(k)) for k in windows.window)
+        expected, transpose = jax.vjp(lambda x: weighted_sum(x, windows=whole, weights=weights), padded)
+        found, gather = jax.vjp(lambda x: weighted_sum(x, windows=windows, weights=weights), x)
+        np.testing.assert_array_equal(found, expected)
+        (low, _), (left, _) = windows.pads
+        inner = transpose(expected)[0][:, low : low + x.shape[1], left : left + x.shape[2]]
+        np.testing.assert_array_equal(gather(expected)[0], inner)
+
+    def test_a_maximum_s_place_and_its_gradient(self, first, second):
+        x, windows, padded, whole = both(first, second, -np.inf)
+        for found, expected in zip(largest(x, windows), largest(padded, whole), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        best, place = largest(x, windows)
+        g = np.arange(best.size, dtype=np.float32).reshape(best.shape)
+        gathered = jax.vjp(lambda x: pick(x, place, windows=windows), x)[1](g)[0]
+        (low, _), (left, _) = windows.pads
+        whole_gradient = jax.vjp(lambda x: pick(x, place, windows=whole), padded)[1](g)[0]
+        np.testing.assert_array_equal(gathered, whole_gradient[:, low : low + x.shape[1], left : left + x.shape[2]])

@@ -1,0 +1,170 @@
+"""Real pools, real kills, a real Ray cluster: every run ends once, with the same weights as without the trouble."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from strideflax.sweep import engines
+from strideflax.sweep.plan import plan_sweep, write_plan
+from strideflax.training.run_folder import read_json, read_metrics
+
+ROOT = Path(__file__).parents[2]
+GRID = """
+from configs.baseline import baseline
+
+def get_config(arg=None):
+    config = baseline("quick")
+    config.model.widths, config.model.blocks, config.model.strides = (4, 8), (1, 1), (1, 2)
+    config.model.stem.kernel = 3
+    config.data.update({"train_count": 960, "val_count": 32, "test_count": 64})
+    config.batch_size = 32
+    config.epochs = 6.0
+    return config
+
+def sweep(arg=None):
+    for seed in range(3):
+        yield {"seed": seed}
+"""
+
+
+def plan(folder: Path, text: str = GRID, out: str = "out"):
+    (folder / "grid.py").write_text(text)
+    runs = plan_sweep(str(folder / "grid.py"), folder / out)
+    write_plan(runs)
+    return runs
+
+
+def outcomes(runs) -> list[tuple]:
+    """Return what must not depend on how the sweep went: results and every epoch's losses."""
+    results = [read_json(run.folder / "result.json") for run in runs]
+    epochs = [[(r["epoch"], r["train_loss"], r["val_loss"]) for r in read_metrics(run.folder)] for run in runs]
+    return [(r["status"], r["test_accuracy"], r["test_loss"], *e) for r, e in zip(results, epochs, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> list[tuple]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    runs = plan(folder)
+    engines.local([run.folder for run in runs], lambda: None, workers=2)
+    return outcomes(runs)
+
+
+def test_the_pool_finishes_every_run(undisturbed):
+    assert [outcome[0] for outcome in undisturbed] == ["finished"] * 3
+    assert len({outcome[2] for outcome in undisturbed}) == 3, "seeds differ"
+
+
+def test_a_worker_killed_half_way_is_replaced_and_its_run_goes_on(undisturbed, tmp_path):
+    runs = plan(tmp_path)
+    killed = []
+
+    def tick():
+        if not killed and any(len(read_metrics(run.folder)) >= 2 for run in runs):
+            victim = max(multiprocessing.active_children(), key=lambda process: process.pid)
+            os.kill(victim.pid, signal.SIGKILL)
+            killed.append(victim.pid)
+
+    engines.local([run.folder for run in runs], tick, workers=1)
+    assert killed
+    assert outcomes(runs) == undisturbed
+
+
+def test_killing_the_whole_sweep_and_starting_it_again_ends_with_the_same_table(undisturbed, tmp_path):
+    runs = plan(tmp_path)
+    words = [
+        sys.executable,
+        "-m",
+        "strideflax",
+        "sweep",
+        "--config",
+        str(tmp_path / "grid.py"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    sweep = subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 600
+    while not any(len(read_metrics(run.folder)) >= 2 for run in runs):
+        assert sweep.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(sweep.pid, signal.SIGKILL)
+    sweep.wait()
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "3 finished" in done.stdout
+    assert outcomes(runs) == undisturbed
+    again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "3 runs (3 finished)" in again.stdout
+
+
+def test_a_failing_run_is_written_down_and_the_others_go_on(tmp_path):
+    text = GRID.replace('yield {"seed": seed}', 'yield {"seed": seed, "data.train_count": 960 if seed else 10**9}')
+    runs = plan(tmp_path, text)
+    engines.local([run.folder for run in runs], lambda: None, workers=1)
+    assert [run.status for run in runs] == ["failed", "finished", "finished"]
+    failure = read_json(runs[0].folder / "result.json")
+    assert failure["test_accuracy"] is None
+    assert "1000000000" in failure["error"]
+    assert failure["seed"] == 0
+
+
+def test_runs_of_one_shape_share_a_compiled_program(tmp_path):
+    def compiled_steps() -> list[str]:
+        return sorted(p.name for p in (tmp_path / "out" / ".compiled").glob("*/jit_step-*"))
+
+    first, second, _ = (run.folder for run in plan(tmp_path))
+    engines.local([first], lambda: None, workers=1)
+    before = compiled_steps()
+    assert len({name.split("-")[1] for name in before}) == 3, "one to train, one to evaluate each of two splits"
+    engines.local([second], lambda: None, workers=1)
+    assert compiled_steps() == before
+
+
+def test_slurm_through_submitit_ends_the_same(undisturbed, tmp_path):
+    runs = plan(tmp_path)
+    engines.slurm([run.folder for run in runs[:1]], lambda: None, cluster="local")
+    assert outcomes(runs[:1]) == undisturbed[:1]
+
+
+RAY = """
+import os, sys
+os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from strideflax.sweep import engines
+from strideflax.training.run_folder import read_metrics
+folders = [Path(p) for p in sys.argv[1:]]
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+first, second = cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)
+lost = []
+def tick():
+    if not lost and any(len(read_metrics(folder)) >= 2 for folder in folders):
+        cluster.remove_node(second, allow_graceful=False)
+        lost.append(second)
+engines.ray(folders, tick, address=cluster.address)
+assert lost, "the node was to be lost half-way"
+cluster.shutdown()
+"""
+
+
+def test_a_ray_cluster_that_loses_a_node_half_way_ends_with_the_same_table(undisturbed, tmp_path):
+    runs = plan(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", RAY, *(str(run.folder) for run in runs)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outcomes(runs) == undisturbed
+    assert [json.loads((run.folder / "result.json").read_text())["status"] for run in runs] == ["finished"] * 3
