@@ -9,6 +9,7 @@ import jax
 
 from strideflax.kernels import onednn
 from strideflax.kernels.implementation import resolve_implementation
+from strideflax.wording import counted
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "strideflax")
 
@@ -20,7 +21,7 @@ def describe_device() -> str:
         return f"{len(devices)} x {devices[0].device_kind}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     shards = f", {len(devices)} JAX devices" if len(devices) > 1 else ""
-    return f"cpu, {cores} cores, {processor()}{shards}"
+    return f"cpu, {counted(cores or 1, 'core')}, {processor()}{shards}"
 
 
 def processor() -> str:
