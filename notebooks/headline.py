@@ -12,16 +12,8 @@ from typing import Any
 import pandas as pd
 
 from strideflax import claims, results, statistics
-from strideflax.analysis.ablation import (
-    BASELINE,
-    CONFIG_FIELDS,
-    CONFIG_GROUPS,
-    CONSISTENCY,
-    OPERATOR,
-    WITHOUT_EFFECT,
-    Ablation,
-    read_ablation,
-)
+from strideflax.analysis.ablation import BASELINE, CONSISTENCY, OPERATOR, Ablation, read_ablation
+from strideflax.analysis.fields import changes_results
 from strideflax.report.figures import draw_differences
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +30,7 @@ MEASURES = {
     "robustness.mean_error": "mean error under corruption",
     "calibration.expected_calibration_error": "expected calibration error",
 }
-GAIN = ["difference", "difference_low", "difference_high"]  # of an ablation's table; `compare` says low and high
+GAIN = ["difference", "difference_low", "difference_high"]  # of an ablation's table; `compare_paired` says low and high
 # Milliseconds that are given over those of the strided convolution with the same seed.
 STEP_TIME = "cost.training.median_ms"
 TIMES = {
@@ -91,8 +83,8 @@ def gains_table(runs: pd.DataFrame, factor: str, baseline: Any, heading: str, *,
         ValueError: the runs differ in more of their configuration or images than ``factor`` and ``besides``.
     """
     for name in runs:
-        same = name.startswith(CONFIG_GROUPS) or name in (*CONFIG_FIELDS, "dataset_fingerprint")
-        if same and name not in (factor, *besides, *WITHOUT_EFFECT) and runs[name].nunique(dropna=False) > 1:
+        same = changes_results(name) or name == "dataset_fingerprint"
+        if same and name not in (factor, *besides) and runs[name].nunique(dropna=False) > 1:
             raise ValueError(f"the runs to compare by {factor} differ in {name} too")
     macs = runs.groupby(factor)["macs"].first()
     times = runs.pivot(index="seed", columns=factor, values=STEP_TIME) if STEP_TIME in runs else pd.DataFrame()
@@ -104,7 +96,7 @@ def gains_table(runs: pd.DataFrame, factor: str, baseline: Any, heading: str, *,
         cells = [f"`{level}`" if isinstance(level, str) else str(level)]
         for value in ("test_accuracy", CONSISTENCY):
             mean = runs.loc[runs[factor] == level, value].mean()
-            gains = statistics.compare(runs, baseline, factor, value).set_index(factor)
+            gains = statistics.compare_paired(runs, baseline, factor, value).set_index(factor)
             cells += [f"{100 * mean:.2f} %", "" if level == baseline else _gain(gains.loc[level])]
         cells += [f"{macs[level] / macs[baseline]:.2f}", *[_spread(times[level] / times[baseline], 2)] * timed]
         lines.append("| " + " | ".join(cells) + " |")

@@ -10,18 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from strideflax.public import *  # noqa: F403
 
-_MODULES = {
-    "claims": "strideflax.analysis.claims",
-    "matching": "strideflax.matching",
-    "results": "strideflax.analysis.results",
-    "statistics": "strideflax.analysis.statistics",
-}
-
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, or one of the modules that have a short path of their own, when it is asked for."""
-    if name in _MODULES:
-        return importlib.import_module(_MODULES[name])
+    """Import a public name when it is asked for."""
     if name == "__all__" or not name.startswith("_"):
         public = importlib.import_module("strideflax.public")
         if name in ("__all__", *public.__all__):
@@ -31,4 +22,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the public names, for completion in a notebook."""
-    return [*_MODULES, *importlib.import_module("strideflax.public").__all__]
+    return list(importlib.import_module("strideflax.public").__all__)

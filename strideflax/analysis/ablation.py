@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from strideflax.analysis.results import COSTS, FINISHED
-from strideflax.analysis.statistics import compare, summarize
+from strideflax.analysis.comparison import compare_paired, summarize
+from strideflax.analysis.fields import changes_results, in_words
+from strideflax.analysis.run_table import COSTS, FINISHED
 from strideflax.errors import UserError
 
 BASELINE = "strided_conv"
 OPERATOR = "operator"
-CONFIG_GROUPS = ("model.", "data.", "augment.", "optimizer.")
-CONFIG_FIELDS = ("epochs", "batch_size")
-WITHOUT_EFFECT = ("data.dir",)
 LATENCY = "cost.inference_batch_1.median_ms"
 BATCH_LATENCY = "cost.inference.median_ms"
 CONSISTENCY = "shift_consistency.reflect.consistency.4"
@@ -25,11 +23,11 @@ class Ablation:
     """Runs read as a comparison of operators.
 
     Attributes:
-        runs: one row a run, as `strideflax.analysis.results.load` gives them, and its ``operator``.
+        runs: one row a run, as `strideflax.results.load` gives them, and its ``operator``.
         baseline: the operator that the others are compared with.
         settings: columns that vary for the baseline as well; operators are compared within each of their combinations.
         table: one row a setting and operator, settings in order, then operators as in `operators`: `summarize`'s and
-            `compare`'s columns (the interval of the difference as ``difference_low`` and ``difference_high``) and the
+            `compare_paired`'s columns (the interval of the difference as ``difference_low`` and ``difference_high``) and the
             means of the columns `MEASURED`, NaN where no run has them.
     """
 
@@ -69,7 +67,7 @@ def read_ablation(frame: pd.DataFrame, *, factor: str = "model.downsample", base
     operators apart, and becomes part of their names ("blur_pool, window 5").
 
     Args:
-        frame: runs, as from `strideflax.analysis.results.load`.
+        frame: runs, as from `strideflax.results.load`.
         factor: the column whose levels are compared.
         baseline: the level that the others are compared with; None takes "strided_conv", or the first if there is none.
 
@@ -96,21 +94,10 @@ def read_ablation(frame: pd.DataFrame, *, factor: str = "model.downsample", base
     return Ablation(runs, str(reference), settings, _table(runs, str(reference), settings))
 
 
-def in_words(field: str, value: object) -> str:
-    """Return a field and its value, without the field's group: ``("augment.crop", 4.0)`` -> ``"crop 4"``."""
-    return f"{short(field)} {f'{value:g}' if isinstance(value, float) else value}"
-
-
-def short(field: str) -> str:
-    """Return a field's name without its group: ``"augment.crop"`` -> ``"crop"``."""
-    return field.rpartition(".")[2]
-
-
 def _varying(frame: pd.DataFrame, among: Iterable[str] | None = None) -> list[str]:
     """Return the config fields that differ between runs."""
     names = frame.columns if among is None else among
-    config = [n for n in names if (n.startswith(CONFIG_GROUPS) or n in CONFIG_FIELDS) and n not in WITHOUT_EFFECT]
-    return [name for name in config if frame[name].nunique() > 1]
+    return [name for name in names if changes_results(name) and frame[name].nunique() > 1]
 
 
 def _distinct(frame: pd.DataFrame, names: list[str]) -> tuple[str, ...]:
@@ -136,7 +123,7 @@ def _table(runs: pd.DataFrame, baseline: str, settings: tuple[str, ...]) -> pd.D
     known = runs[runs[OPERATOR].notna()]
     by = [*settings, OPERATOR]
     try:
-        differences = compare(known, baseline, OPERATOR, within=settings)
+        differences = compare_paired(known, baseline, OPERATOR, within=settings)
     except ValueError as error:
         raise UserError(f"these runs can't be compared: {error}") from None
     differences = differences.rename(columns={"low": "difference_low", "high": "difference_high"}).drop(columns="sd")

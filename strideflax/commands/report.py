@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write the report and print where it lies."""
-    from strideflax.report.report import write_report  # here, as matplotlib takes a second to import
+    from strideflax.report.write import write_report  # here, as matplotlib takes a second to import
 
     out = args.out or (args.source if args.source.is_dir() else args.source.parent)
     page, *others = write_report(args.source, out, factor=args.factor, baseline=args.baseline)

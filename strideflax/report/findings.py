@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from strideflax.analysis.ablation import OPERATOR, Ablation, short
-from strideflax.analysis.results import FINISHED
+from strideflax.analysis.ablation import OPERATOR, Ablation
+from strideflax.analysis.fields import short
+from strideflax.analysis.run_table import FINISHED
 from strideflax.report.reproduction import regenerate
 from strideflax.report.tables import Table, failed_table, interaction_table, percent, points, results_table
 

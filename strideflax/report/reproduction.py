@@ -3,17 +3,18 @@
 import shlex
 from typing import Any
 
-from strideflax.analysis.ablation import CONFIG_FIELDS, CONFIG_GROUPS, WITHOUT_EFFECT, Ablation
-from strideflax.analysis.results import is_missing
+from strideflax.analysis.ablation import Ablation
+from strideflax.analysis.fields import changes_results
+from strideflax.analysis.run_table import is_missing
 
 CONFIG = "configs/stride2.py"  # every field that changes a result is set, so its own numbers don't matter
 
 
 def regenerate(ablation: Ablation, source: str) -> str:
     """Return a bash script: the fields that all runs share, one training command a run, and the report."""
-    fields = [n for n in ablation.runs if n.startswith(CONFIG_GROUPS) or n in (*CONFIG_FIELDS, "seed")]
+    fields = [name for name in ablation.runs if changes_results(name) or name == "seed"]
     runs = ablation.runs[ablation.runs["model.downsample"].notna()] if "model.downsample" in fields else ablation.runs
-    fields = [name for name in fields if name not in WITHOUT_EFFECT and runs[name].notna().any()]
+    fields = [name for name in fields if runs[name].notna().any()]
     shared = [name for name in fields if runs[name].nunique() == 1 and runs[name].notna().all()]
     varying = [name for name in fields if name not in shared]
     common = " ".join(_flag(name, runs[name].iloc[0]) for name in shared)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from strideflax.analysis.ablation import BATCH_LATENCY, CONSISTENCY, LATENCY, OPERATOR, Ablation, in_words, short
-from strideflax.analysis.results import is_missing
-from strideflax.analysis.statistics import interaction
+from strideflax.analysis.ablation import BATCH_LATENCY, CONSISTENCY, LATENCY, OPERATOR, Ablation
+from strideflax.analysis.comparison import interaction
+from strideflax.analysis.fields import in_words, short, value_text
+from strideflax.analysis.run_table import is_missing
 
 INTERVALS = {"mean": ("low", "high"), "difference": ("difference_low", "difference_high")}
 
@@ -45,9 +46,7 @@ def results_table(ablation: Ablation) -> Table:
 
 
 def _columns(ablation: Ablation) -> list[Column]:
-    settings: list[Column] = [
-        (short(name), name, lambda v: f"{v:g}" if isinstance(v, float) else str(v)) for name in ablation.settings
-    ]
+    settings: list[Column] = [(short(name), name, value_text) for name in ablation.settings]
     return [
         ("operator", OPERATOR, str),
         *settings,

@@ -10,7 +10,7 @@ from made_runs import result
 from reliability.cases import cases
 
 from configs.baseline import baseline
-from strideflax.analysis import results
+from strideflax import results
 from strideflax.config import Config
 from strideflax.config_file import read_config
 from strideflax.errors import UserError

@@ -76,7 +76,7 @@ EVIL = "<script>alert(1)</script>\"'>&"
 
 
 def test_a_hostile_run_folder_reaches_the_page_as_text(tmp_path):
-    from strideflax.report.report import write_report
+    from strideflax.report.write import write_report
 
     run = tmp_path / "runs" / "run"
     hostile = result() | {"device": EVIL, "error": EVIL, "versions": {EVIL: EVIL}}

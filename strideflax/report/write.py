@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from strideflax.analysis.ablation import read_ablation
-from strideflax.analysis.results import curves, load
+from strideflax.analysis.run_table import curves, load
 from strideflax.errors import UserError
 from strideflax.report.figures import draw_figures
 from strideflax.report.findings import Findings, find
@@ -16,7 +16,7 @@ def write_report(
     """Write ``report.html``, ``report.md``, ``results.csv`` and ``figures/*.svg`` into ``out``; return their paths.
 
     Args:
-        source: a folder of runs, or a file that `strideflax.analysis.results.save` wrote.
+        source: a folder of runs, or a file that `strideflax.results.save` wrote.
         out: the folder for the report, created if missing.
         factor: the config field whose values are compared.
         baseline: the value that the others are compared with; None takes "strided_conv".

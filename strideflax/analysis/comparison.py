@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from strideflax.analysis.inference import bootstrap_interval, holm, sign_flip_p, student_t
-from strideflax.analysis.results import FINISHED
+from strideflax.analysis.intervals import bootstrap_interval, holm, sign_flip_p, student_t
+from strideflax.analysis.run_table import FINISHED
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def summarize(
     The interval is Student's t for a mean of n runs; with one run, ``sd`` and the interval are NaN.
 
     Args:
-        frame: runs, as from `strideflax.analysis.results.load`.
+        frame: runs, as from `strideflax.results.load`.
         by: columns that make a group, in order of first appearance.
         value: the column to average.
         confidence: of the interval.
@@ -68,7 +68,7 @@ def summarize(
     return pd.DataFrame(rows, columns=[*by, "n", "missing", "mean", "sd", "low", "high"])
 
 
-def compare(
+def compare_paired(
     frame: pd.DataFrame,
     baseline: str = "strided_conv",
     factor: str = "model.downsample",
@@ -81,7 +81,7 @@ def compare(
     """Compare each level of ``factor`` with ``baseline``, pair by pair.
 
     Args:
-        frame: runs, as from `strideflax.analysis.results.load`.
+        frame: runs, as from `strideflax.results.load`.
         baseline: the level of ``factor`` that the others are compared with.
         factor: column of what is compared.
         value: column of the number that is compared; more is better.
@@ -132,7 +132,7 @@ def interaction(
     ``levels[1]``. With the defaults: how much of an operator's gain goes away when images are cropped at random.
 
     Raises:
-        ValueError: as `compare`; also if a level of the condition has no runs.
+        ValueError: as `compare_paired`; also if a level of the condition has no runs.
     """
     frame = _counted(frame, [factor, condition, pair], value)
     gains = []
@@ -160,7 +160,7 @@ def paired_difference(differences: np.ndarray, *, confidence: float = 0.95) -> D
     )
 
 
-def power(sd: float, difference: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
+def pairs_needed(sd: float, difference: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
     """Return how many pairs a two-sided paired t-test needs to find ``difference``.
 
     Args:

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from strideflax.analysis.inference import bootstrap_interval, holm, sign_flip_p
-from strideflax.analysis.statistics import compare, interaction, paired_difference, power, summarize
+from strideflax.analysis.comparison import compare_paired, interaction, paired_difference, pairs_needed, summarize
+from strideflax.analysis.intervals import bootstrap_interval, holm, sign_flip_p
 
 
 def runs(accuracies, status="finished", **columns):
@@ -64,7 +64,7 @@ class TestCompare:
     def test_differences_are_taken_within_seeds_and_not_between_means(self):
         frame = runs({"strided_conv": [0.60, 0.70, 0.80], "blur_pool": [0.62, 0.71, 0.83]})
         frame = frame.sample(frac=1, random_state=0)  # the order of the rows says nothing
-        row = compare(frame).iloc[0]
+        row = compare_paired(frame).iloc[0]
         assert (row["model.downsample"], row["pairs"], row["dropped"]) == ("blur_pool", 3, 0)
         assert row["difference"] == pytest.approx(0.02, abs=1e-12)
         assert row["sd"] == pytest.approx(0.01, abs=1e-12)  # unpaired it would be 0.14
@@ -72,33 +72,33 @@ class TestCompare:
         assert row["probability_of_improvement"] == 1
 
     def test_a_tie_is_half_an_improvement(self):
-        row = compare(runs({"strided_conv": [0.5, 0.5, 0.5, 0.5], "a": [0.6, 0.5, 0.5, 0.4]})).iloc[0]
+        row = compare_paired(runs({"strided_conv": [0.5, 0.5, 0.5, 0.5], "a": [0.6, 0.5, 0.5, 0.4]})).iloc[0]
         assert row["probability_of_improvement"] == 0.5
 
     def test_pairs_with_a_missing_or_failed_run_are_dropped_and_counted(self):
         frame = runs({"strided_conv": [0.5, math.nan, 0.5, 0.5], "a": [0.6, 0.9, 0.7]})
         frame.loc[(frame["model.downsample"] == "a") & (frame["seed"] == 2), "status"] = "diverged"
-        row = compare(frame).iloc[0]
+        row = compare_paired(frame).iloc[0]
         assert (row["pairs"], row["dropped"]) == (1, 3)  # seed 1: baseline; seed 2: diverged; seed 3: never run
         assert row["difference"] == pytest.approx(0.1, abs=1e-12)
         assert math.isnan(row["low"])
 
     def test_an_operator_whose_runs_all_failed_has_a_row_without_numbers(self):
-        row = compare(runs({"strided_conv": [0.5, 0.6], "a": [math.nan, math.nan]})).iloc[0]
+        row = compare_paired(runs({"strided_conv": [0.5, 0.6], "a": [math.nan, math.nan]})).iloc[0]
         assert (row["pairs"], row["dropped"]) == (0, 2)
         assert row[["difference", "low", "high", "p", "p_holm"]].isna().all()
 
     def test_settings_are_compared_apart_and_holm_counts_the_operators_of_one_setting(self):
         off = runs({"strided_conv": [0.0] * 6, "a": [0.1] * 6, "b": [0.1, 0.2, 0.3, 0.4, 0.5, -0.1]}, crop=0)
         on = runs({"strided_conv": [0.0] * 6, "a": [-0.1] * 6}, crop=4)
-        table = compare(pd.concat([off, on]), within=["crop"])
+        table = compare_paired(pd.concat([off, on]), within=["crop"])
         assert table[["crop", "model.downsample"]].values.tolist() == [[0, "a"], [0, "b"], [4, "a"]]
         # b: as far as 1.4 are all plus (1.6), either 0.1 turned (1.4, the observed one twice), and their mirrors.
         assert table["p"].tolist() == [2 / 64, 6 / 64, 2 / 64]
         assert table["p_holm"].tolist() == [4 / 64, 6 / 64, 2 / 64]
 
     def test_a_setting_without_the_baseline_has_no_difference(self):
-        table = compare(
+        table = compare_paired(
             pd.concat([runs({"strided_conv": [0.0], "a": [0.1]}, crop=0), runs({"a": [0.3]}, crop=4)]), within=["crop"]
         )
         assert table["pairs"].tolist() == [1, 0]
@@ -108,20 +108,20 @@ class TestCompare:
         with pytest.raises(
             ValueError, match=r"not paired: several runs have model\.downsample 'strided_conv' and seed 0"
         ):
-            compare(frame)
+            compare_paired(frame)
 
     def test_arms_without_a_common_seed_are_an_error(self):
         frame = pd.concat([runs({"strided_conv": [0.5, 0.6]}), runs({"a": [0.6, 0.7]}).assign(seed=[7, 8])])
         with pytest.raises(ValueError, match=r"not paired: model\.downsample 'a' shares no seed with 'strided_conv'"):
-            compare(frame)
+            compare_paired(frame)
 
     def test_a_common_seed_that_failed_is_missing_and_not_unpaired(self):
-        row = compare(runs({"strided_conv": [math.nan, 0.6], "a": [0.6]})).iloc[0]
+        row = compare_paired(runs({"strided_conv": [math.nan, 0.6], "a": [0.6]})).iloc[0]
         assert (row["pairs"], row["dropped"]) == (0, 2)
 
     def test_unknown_baseline(self):
         with pytest.raises(ValueError, match=r"no run has model\.downsample 'b'; there are 'a'"):
-            compare(runs({"a": [0.5]}), baseline="b")
+            compare_paired(runs({"a": [0.5]}), baseline="b")
 
 
 class TestInteraction:
@@ -238,21 +238,21 @@ class TestPower:
             t = scipy.stats.nct(n - 1, math.sqrt(n) * difference / sd)
             return t.sf(critical) + t.cdf(-critical)
 
-        n = power(sd, difference, power=share)
+        n = pairs_needed(sd, difference, power=share)
         assert reached(n) >= share > reached(n - 1)
 
     def test_textbook_value(self):
-        assert power(1, 0.5) == 34  # a medium effect, Cohen 1988: 33.4 pairs
+        assert pairs_needed(1, 0.5) == 34  # a medium effect, Cohen 1988: 33.4 pairs
 
     def test_simulated_t_tests_find_the_difference_that_often(self):
-        n = power(1, 1.2)
+        n = pairs_needed(1, 1.2)
         samples = np.random.default_rng(0).normal(1.2, 1, (4000, n))
         assert np.mean(scipy.stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05) > 0.79
 
     @pytest.mark.parametrize("values", [(0, 1), (1, 0), (1, -1), (math.nan, 1)])
     def test_sizes_must_be_positive(self, values):
         with pytest.raises(ValueError, match="sd and difference must be > 0"):
-            power(*values)
+            pairs_needed(*values)
 
 
 def test_paired_difference_agrees_with_scipys_paired_t_test():

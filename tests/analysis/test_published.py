@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from strideflax.analysis.claims import CLAIMS, LEAST_PAIRS, LESS, NO_LESS, SETTING, Claim, check_claims
-from strideflax.analysis.results import shipped
+from strideflax.analysis.published import CLAIMS, LEAST_PAIRS, LESS, NO_LESS, SETTING, Claim, check_claims
+from strideflax.analysis.run_table import shipped
 from strideflax.config import flat
 
 GAIN = Claim("G", "it gains", "nobody", {}, {"model.downsample": "blur_pool"}, (0.01, 0.02))

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from made_runs import config, result, write, write_run
 
-from strideflax.analysis import results
+from strideflax import results
 from strideflax.analysis.ablation import LATENCY, read_ablation
 from strideflax.config_file import read_config
 from strideflax.errors import UserError
 from strideflax.report.figures import pareto_front
-from strideflax.report.report import write_report
+from strideflax.report.write import write_report
 
 WIDTHS = (1280, 390)
 

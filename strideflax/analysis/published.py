@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strideflax.analysis.ablation import CONFIG_FIELDS, CONFIG_GROUPS, CONSISTENCY, WITHOUT_EFFECT
-from strideflax.analysis.results import FINISHED
-from strideflax.analysis.statistics import paired_difference
+from strideflax.analysis.ablation import CONSISTENCY
+from strideflax.analysis.comparison import paired_difference
+from strideflax.analysis.fields import changes_results
+from strideflax.analysis.run_table import FINISHED
 
 REPRODUCED, NULL, CONTRADICTED = "reproduced", "null", "contradicted"
 NOT_RUN = "not run"
@@ -119,7 +120,7 @@ def check_claims(frame: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Da
     says how many there are.
 
     Args:
-        frame: runs, as from `strideflax.analysis.results.load`; those of several sweeps may be together in it, and a run that
+        frame: runs, as from `strideflax.results.load`; those of several sweeps may be together in it, and a run that
             is in it twice counts once.
         claims: what to check.
 
@@ -148,11 +149,8 @@ def check_claims(frame: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Da
 def _gains(runs: pd.DataFrame, claim: Claim) -> Any:
     reference, other = (_by_seed(runs, {**SETTING, **side}, claim) for side in (claim.reference, claim.other))
     seeds = reference.index.intersection(other.index)
-    named = {*claim.reference, *claim.other, *WITHOUT_EFFECT}
-    alike = [
-        name for name in runs
-        if (name.startswith(CONFIG_GROUPS) or name in (*CONFIG_FIELDS, "dataset_fingerprint")) and name not in named
-    ]  # fmt: skip
+    named = {*claim.reference, *claim.other}
+    alike = [name for name in runs if _must_be_alike(name) and name not in named]
     ours, theirs = reference.loc[seeds, alike], other.loc[seeds, alike]
     differ = (ours != theirs) & ~(ours.isna() & theirs.isna())
     for name in alike:
@@ -161,6 +159,11 @@ def _gains(runs: pd.DataFrame, claim: Claim) -> Any:
     if claim.value not in runs:
         return np.array([])
     return (other[claim.value] - reference[claim.value]).dropna().to_numpy()
+
+
+def _must_be_alike(column: str) -> bool:
+    """Return whether the two sides of a claim must agree in a column that the claim does not name."""
+    return changes_results(column) or column == "dataset_fingerprint"
 
 
 def _by_seed(runs: pd.DataFrame, fields: Mapping[str, Any], claim: Claim) -> pd.DataFrame:

@@ -1,4 +1,5 @@
 import gzip
+import importlib
 import json
 import math
 import subprocess
@@ -7,7 +8,8 @@ import sys
 import pandas as pd
 import pytest
 
-from strideflax.analysis import results
+from strideflax import results
+from strideflax.analysis.run_table import OUTCOMES
 from strideflax.errors import UserError
 
 
@@ -50,7 +52,7 @@ def test_a_failed_run_has_no_accuracy_although_its_file_names_one(frame, study_f
     assert json.loads((study_folder / "avg_pool-4-2/result.json").read_text())["test_accuracy"] > 0
     row = frame.loc["avg_pool-4-2"]
     assert row["error"] == "out of memory <b>here</b>"
-    assert row[list(results.OUTCOMES)].isna().all()
+    assert row[list(OUTCOMES)].isna().all()
 
 
 def test_a_killed_run_has_its_config_and_no_numbers(frame):
@@ -157,10 +159,19 @@ def test_curves_of_a_file_are_the_users_mistake(tmp_path):
         results.curves(tmp_path / "results.jsonl")
 
 
-def test_the_package_offers_results_without_importing_pandas_before_it_is_asked():
-    script = "import sys, strideflax; early = 'pandas' in sys.modules; print(early, strideflax.results.load.__name__)"
+def test_the_package_does_not_import_pandas_before_it_is_asked_for_a_table():
+    script = (
+        "import sys, strideflax; early = 'pandas' in sys.modules; import strideflax.results as r; print(early, r.load)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "load"]
+    assert done.stdout.startswith("False <function load")
+
+
+@pytest.mark.parametrize("name", ["results", "statistics", "claims"])
+def test_the_public_modules_offer_what_they_say(name):
+    module = importlib.import_module(f"strideflax.{name}")
+    assert all(callable(getattr(module, entry)) or entry.isupper() for entry in module.__all__)
+    assert module.__all__ == sorted(module.__all__, key=lambda entry: (not entry.isupper(), entry))
 
 
 @pytest.mark.parametrize(
