@@ -1,11 +1,10 @@
-"""The README's headline from the runs that come with the library: ``python notebooks/headline.py``.
+"""The tables of ``RESULTS.md`` from the runs that come with the library: ``python notebooks/headline.py``.
 
-It writes the tables of each study, of the measures, of equal cost, of the blur's lengths and of the published claims between
-their marks in ``README.md`` and draws ``notebooks/gains_STUDY.png``.
+Each table of `TABLES` is written between its marks, and ``notebooks/gains_STUDY.png`` is drawn for each study.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from strideflax.analysis.fields import changes_results
 from strideflax.report.figures import draw_differences
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+RESULTS = ROOT / "RESULTS.md"
 STUDIES = ("cifar10", "shapes")
 OPERATOR_FIELD = "model.downsample"
 COLUMNS = (
@@ -44,8 +43,8 @@ def read(study: str) -> Ablation:
     return read_ablation(results.shipped(f"ablation_{study}"))
 
 
-def table(ablation: Ablation) -> str:
-    """Return a Markdown table: a row an operator, without and with random crops, the most accurate first."""
+def study_table(ablation: Ablation) -> str:
+    """Return a Markdown table: one row per operator, without and with random crops, the most accurate first."""
     cells = {crop: rows.set_index(OPERATOR) for crop, rows in ablation.table.groupby("augment.crop")}
     without, cropped = (cells[crop] for crop in sorted(cells))
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
@@ -61,8 +60,9 @@ def table(ablation: Ablation) -> str:
     return "\n".join(lines)
 
 
-def measures_table(runs: pd.DataFrame) -> str:
+def measures_table() -> str:
     """Return a Markdown table: mean and standard deviation over seeds of what accuracy hides, with random crops."""
+    runs = results.shipped("ablation_cifar10")
     cropped = runs[runs["augment.crop"] == 4]
     lines = [
         "| operator | " + " | ".join((*MEASURES.values(), *TIMES.values())) + " |",
@@ -77,7 +77,7 @@ def measures_table(runs: pd.DataFrame) -> str:
 
 
 def gains_table(runs: pd.DataFrame, factor: str, baseline: Any, heading: str, *, besides: Sequence[str] = ()) -> str:
-    """Return a Markdown table: a row a level of ``factor``, with its gains over ``baseline`` in accuracy and under shifts.
+    """Return a Markdown table: one row per level of ``factor``, with its gains over ``baseline`` in accuracy and under shifts.
 
     Raises:
         ValueError: the runs differ in more of their configuration or images than ``factor`` and ``besides``.
@@ -120,7 +120,7 @@ def windows_table() -> str:
 
 
 def claims_table() -> str:
-    """Return a Markdown table: a row a published claim, with its verdict from the shipped runs."""
+    """Return a Markdown table: one row per published claim, with its verdict from the shipped runs."""
     runs = [results.shipped(study) for study in ("ablation_cifar10", "claims_cifar10")]
     verdicts = claims.check_claims(pd.concat(runs, ignore_index=True))
     lines = ["| | claim | source | difference, 95 % interval | verdict |", "|---|---|---|---|---|"]
@@ -131,13 +131,13 @@ def claims_table() -> str:
 
 
 def with_table(text: str, name: str, rows: str) -> str:
-    """Return the README's ``text`` with the table between the marks of ``name`` replaced."""
+    """Return ``text``, that of ``RESULTS.md``, with the table between the marks of ``name`` replaced."""
     begin, end = f"<!-- {name}: written by notebooks/headline.py -->", f"<!-- end of {name} -->"
     new, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{rows}\n{end}", text, flags=re.S
     )
     if count != 1:
-        raise ValueError(f"README.md must have {begin} and {end} once, found {count}")
+        raise ValueError(f"RESULTS.md must have {begin} and {end} once, found {count}")
     return new
 
 
@@ -159,13 +159,20 @@ def _points(fraction: float) -> str:
     return f"{100 * fraction:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+TABLES: dict[str, Callable[[], str]] = {
+    "cifar10": lambda: study_table(read("cifar10")),
+    "equal_cost": equal_cost_table,
+    "measures": measures_table,
+    "claims": claims_table,
+    "windows": windows_table,
+    "shapes": lambda: study_table(read("shapes")),
+}
+
+
 if __name__ == "__main__":
-    page = README.read_text()
+    page = RESULTS.read_text()
+    for name, table in TABLES.items():
+        page = with_table(page, name, table())
+    RESULTS.write_text(page)
     for study in STUDIES:
-        ablation = read(study)
-        page = with_table(page, study, table(ablation))
-        (ROOT / "notebooks" / f"gains_{study}.png").write_bytes(draw_differences(ablation).png)
-    page = with_table(page, "measures", measures_table(results.shipped("ablation_cifar10")))
-    for name, rows in {"equal_cost": equal_cost_table, "windows": windows_table, "claims": claims_table}.items():
-        page = with_table(page, name, rows())
-    README.write_text(page)
+        (ROOT / "notebooks" / f"gains_{study}.png").write_bytes(draw_differences(read(study)).png)

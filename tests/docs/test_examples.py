@@ -1,0 +1,71 @@
+"""Every Python example of the documentation runs, and every command line in it is one that the program takes."""
+
+import argparse
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docs.pages import ROOT, Page, all_pages
+
+from strideflax.config_file import read_config
+
+SECONDS = 180
+PLACEHOLDER = re.compile(r"\.\.\.|…")
+
+
+def with_python(pages: list[Page]) -> list[Page]:
+    return [page for page in pages if page.blocks("python")]
+
+
+def with_commands(pages: list[Page]) -> list[Page]:
+    return [page for page in pages if page.command_lines()]
+
+
+def test_the_readme_and_the_guide_have_examples():
+    names = [page.name for page in with_python(all_pages())]
+    assert {"README.md", "docs/guide/start.md", "docs/guide/compare.md"} <= set(names)
+
+
+@pytest.mark.parametrize("page", with_python(all_pages()), ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Page, tmp_path: Path):
+    script = tmp_path / "example.py"
+    script.write_text("\n".join(page.blocks("python")))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("page", with_commands(all_pages()), ids=lambda page: page.name)
+def test_the_command_lines_of_a_page_are_understood(page: Page, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    for command, *words in page.command_lines():
+        if PLACEHOLDER.search(" ".join(words)):
+            continue
+        understand(command, words)
+
+
+def understand(command: str, words: list[str]) -> None:
+    """Parse ``words`` as the command does, and build the configuration that they name."""
+    module = importlib.import_module(f"strideflax.commands.{command}")
+    parser = argparse.ArgumentParser(prog=command, exit_on_error=False, allow_abbrev=False)
+    module.add_arguments(parser)
+    overrides = [word for word in words if word.startswith("--config.")]
+    args = parser.parse_args([word for word in words if word not in overrides])
+    if getattr(args, "config", None):
+        files = args.config if isinstance(args.config, list) else [args.config]
+        for file in files:
+            read_config(file, overrides)
+
+
+def test_a_command_line_with_a_mistake_is_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ValueError, match=r"config\.model\.downsample"):
+        understand("train", ["--config", "configs/stride2.py", "--config.model.downsample=blurpool"])
+    with pytest.raises((argparse.ArgumentError, SystemExit)):
+        understand("sweep", ["--config", "configs/ablation.py", "--out", "runs/x", "--wrokers", "2"])
