@@ -14,7 +14,7 @@ from strideflax.benchmark.scaling import AXES
 from strideflax.commands import bench_against, bench_all, bench_overhead, bench_scaling
 from strideflax.commands.console import console
 from strideflax.errors import UserError
-from strideflax.measuring.operator_cost import operator_cost
+from strideflax.measuring.cost import operator_cost
 from strideflax.measuring.timing import REPEATS, WARMUP
 from strideflax.operators.table import DOWNSAMPLERS
 from strideflax.training.environment import describe_device, versions

@@ -1,9 +1,9 @@
 """Add measures to a finished run: shifts, aliasing, detail, robustness, receptive field, calibration, cost."""
 
 import argparse
-import dataclasses
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from strideflax.commands.console import console
-from strideflax.data.dataset import load_dataset
 from strideflax.errors import UserError
-from strideflax.measuring.table import MEASURES, check_measures, evaluate_run
+from strideflax.measuring.evaluate import evaluate_run
+from strideflax.measuring.measures import MEASURES, check_measures
+from strideflax.measuring.subject import load_images
 from strideflax.training.restore import restore_run
-
-# Which of a measure's values the closing table shows; the files have all of them.
-SHOWN = {
-    "calibration": ("accuracy", "expected_calibration_error", "negative_log_likelihood"),
-    "shift_consistency": ("*.consistency.4", "*.consistency_given_correct.4"),
-    "aliasing": ("sites.*.alias_energy", "sites.*.one_pixel_shift_error"),
-    "detail": ("*_error_pixels",),
-    "robustness": ("clean_error", "mean_error", "mean_errors.*", "cifar10_c.mean_error"),
-    "receptive_field": ("spread_pixels.*", "side_pixels", "theoretical_size_pixels.*"),
-    "cost": ("*.median_ms", "*.images_per_second", "training.compile_seconds", "training.peak_memory.*"),
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,27 +40,23 @@ def main(args: argparse.Namespace) -> None:
     if args.images < 0:
         raise UserError(f"--images must be an int >= 1, or 0 for each measure's own number, got {args.images}")
     run = restore_run(args.run)
-    data = run.config.data if args.data_dir is None else dataclasses.replace(run.config.data, dir=args.data_dir)
-    dataset = load_dataset(data)
-    expected = (run.result.get("dataset") or {}).get("fingerprint")
-    if dataset.fingerprint != expected:
-        raise UserError(
-            f"{args.run} was trained on images with fingerprint {expected}, but those found have "
-            f"{dataset.fingerprint}; name the folder of the right ones with --data-dir"
-        )
     bar = Progress(
         TextColumn("  {task.description:18}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
-    with bar:
+    try:
         tasks = {name: bar.add_task(name, total=1, start=False) for name in names}
 
         def show(name: str, done: int, total: int) -> None:
             if done == 0:
+                bar.start()  # not before the images are loaded, which may show a bar of its own
                 bar.start_task(tasks[name])
             bar.update(tasks[name], completed=done, total=total)
 
-        results = evaluate_run(run, dataset, names, show, images=args.images, cifar10_c=args.cifar10_c)
+        load = partial(load_images, run, args.data_dir)
+        results = evaluate_run(run, names, show, load=load, images=args.images, cifar10_c=args.cifar10_c)
+    finally:
+        bar.stop()
     _print_results(results)
     console.print(f"results in {args.run / 'measures'}", markup=False)
 
@@ -83,7 +69,7 @@ def _print_results(results: dict[str, dict[str, Any]]) -> None:
     for name, result in results.items():
         table.add_row(f"[bold]{name}[/]", "", f"{result['seconds']:.1f}")
         for path, value in _leaves(result):
-            if any(fnmatch(path, pattern) for pattern in SHOWN[name]):
+            if any(fnmatch(path, pattern) for pattern in MEASURES[name].shown):
                 table.add_row(f"  {path}", f"{value:.4g}" if isinstance(value, float) else str(value), "")
     console.print(table)
 

@@ -31,11 +31,15 @@ def augment(images: Array, key: Array, config: AugmentConfig) -> Array:
 
 
 def crop(images: Array, key: Array, pad: int) -> Array:
-    """Surround each image by ``pad`` zero pixels and cut its own size out, at each of (2 pad + 1)^2 places alike."""
+    """Pad each image with ``pad`` zero pixels, then cut out its own size at one of the (2 pad + 1)^2 places."""
     batch, *size = images.shape
     padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     corners = jax.random.randint(key, (batch, 2), 0, 2 * pad + 1)
-    return jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), size))(padded, corners)
+
+    def cut(image: Array, corner: Array) -> Array:
+        return jax.lax.dynamic_slice(image, (*corner, 0), size)
+
+    return jax.vmap(cut)(padded, corners)
 
 
 def flip(images: Array, key: Array) -> Array:
@@ -50,13 +54,13 @@ def cutout(images: Array, key: Array, side: int) -> Array:
     The square's centre may be any pixel, so a part of it may lie outside, where it is clipped.
     """
     batch, height, width, _ = images.shape
-    first = jax.random.randint(key, (batch, 2), 0, jnp.array([[height, width]])) - side // 2
+    corner = jax.random.randint(key, (batch, 2), 0, jnp.array([[height, width]])) - side // 2
 
-    def hit(axis: int, size: int) -> Array:
-        distance = jnp.arange(size)[None, :] - first[:, axis, None]
+    def covered(axis: int, size: int) -> Array:
+        distance = jnp.arange(size)[None, :] - corner[:, axis, None]
         return (distance >= 0) & (distance < side)
 
-    square = hit(0, height)[:, :, None, None] & hit(1, width)[:, None, :, None]
+    square = covered(0, height)[:, :, None, None] & covered(1, width)[:, None, :, None]
     mean = jnp.round(images.mean((1, 2), keepdims=True, dtype=jnp.float32)).astype(images.dtype)
     return jnp.where(square, mean, images)
 
@@ -66,8 +70,16 @@ def normalize(images: Array, mean: tuple[float, ...], std: tuple[float, ...], dt
 
     Args:
         images: uint8 ``[batch, height, width, channels]``.
-        mean, std: of the training images' pixels / 255, one number a channel.
+        mean, std: of the training images' pixels / 255, one number per channel.
         dtype: of the result.
+
+    Raises:
+        ValueError: images of another type, or with another number of channels than ``mean`` has.
     """
-    centre, scale = (255.0 * jnp.array(numbers, jnp.float32).reshape(1, 1, 1, -1) for numbers in (mean, std))
+    if images.ndim != 4 or images.dtype != jnp.uint8 or images.shape[-1] != len(mean):
+        raise ValueError(
+            f"images must be uint8 [batch, height, width, {len(mean)}], got {images.dtype} {list(images.shape)}"
+        )
+    centre = 255.0 * jnp.array(mean, jnp.float32).reshape(1, 1, 1, -1)
+    scale = 255.0 * jnp.array(std, jnp.float32).reshape(1, 1, 1, -1)
     return ((images.astype(jnp.float32) - centre) / scale).astype(dtype)

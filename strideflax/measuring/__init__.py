@@ -1,1 +1,60 @@
-"""What accuracy hides: each measure a function of a model and images, its protocol stated with the number."""
+"""What accuracy hides: shifts, aliasing, robustness, calibration, receptive field, detail and cost, each by its protocol.
+
+Each measure is a function of arrays, and of ``predict``, any traceable JAX function from images
+``[batch, height, width, channels]`` to logits ``[batch, classes]``; `predictor` makes one from a model and its training
+pixels' mean and deviation. `evaluate_run` takes all `MEASURES` of a finished run.
+"""
+
+from strideflax.measuring.aliasing import alias_energies, fourier_shift, low_pass, shift_energies, site_aliasing
+from strideflax.measuring.calibration import (
+    expected_calibration_error,
+    log_probabilities,
+    negative_log_likelihood,
+)
+from strideflax.measuring.corruptions import CORRUPTIONS, corrupt
+from strideflax.measuring.cost import inference_cost, operator_cost, training_cost
+from strideflax.measuring.detail import position_error_pixels, probe_position, ridge_error_pixels
+from strideflax.measuring.evaluate import evaluate_run
+from strideflax.measuring.measures import MEASURES, Measure
+from strideflax.measuring.predictor import feature_function, predictor
+from strideflax.measuring.receptive_field import effective_field, field_extent
+from strideflax.measuring.robustness import cifar10_c_errors, corruption_errors, error_rate
+from strideflax.measuring.shifts import agreement_of_pairs, consistency_of_classes, shift_consistency, shifted_classes
+from strideflax.measuring.sites import downsampling_sites, site_arrivals
+from strideflax.measuring.subject import Subject
+
+__all__ = [
+    "CORRUPTIONS",
+    "MEASURES",
+    "Measure",
+    "Subject",
+    "agreement_of_pairs",
+    "alias_energies",
+    "cifar10_c_errors",
+    "consistency_of_classes",
+    "corrupt",
+    "corruption_errors",
+    "downsampling_sites",
+    "effective_field",
+    "error_rate",
+    "evaluate_run",
+    "expected_calibration_error",
+    "feature_function",
+    "field_extent",
+    "fourier_shift",
+    "inference_cost",
+    "log_probabilities",
+    "low_pass",
+    "negative_log_likelihood",
+    "operator_cost",
+    "position_error_pixels",
+    "predictor",
+    "probe_position",
+    "ridge_error_pixels",
+    "shift_consistency",
+    "shift_energies",
+    "shifted_classes",
+    "site_aliasing",
+    "site_arrivals",
+    "training_cost",
+]

@@ -1,5 +1,6 @@
 """Aliasing where a net downsamples: how much of what the subsampling keeps is folded high frequencies."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,8 +10,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from strideflax.data.augment import normalize
-from strideflax.measuring.functions import Progress
+from strideflax.measuring.batches import Progress
 from strideflax.measuring.sites import Arrival, downsampling_sites, site_arrivals
 from strideflax.measuring.subject import Subject
 from strideflax.operators.base import Downsample
@@ -29,9 +29,16 @@ def low_pass(x: Array, stride: tuple[int, ...]) -> Array:
         x: ``[batch, height, width, channels]``.
         stride: per axis.
     """
-    kept = [np.abs(np.fft.fftfreq(n, 1 / n)).round() * 2 * s <= n for n, s in zip(x.shape[1:3], stride, strict=True)]
-    mask = np.logical_and.outer(*kept)[None, :, :, None]
+    rows = _kept_frequencies(x.shape[1], stride[0])
+    columns = _kept_frequencies(x.shape[2], stride[1])
+    mask = (rows[:, None] & columns[None, :])[None, :, :, None]
     return jnp.fft.ifft2(jnp.fft.fft2(x, axes=(1, 2)) * mask, axes=(1, 2)).real
+
+
+def _kept_frequencies(size: int, stride: int) -> np.ndarray:
+    """Return for each bin of a Fourier transform of ``size`` points whether a grid of ``stride`` can hold it."""
+    frequencies = np.abs(np.fft.fftfreq(size, 1 / size)).round()  # whole cycles per image
+    return frequencies * 2 * stride <= size
 
 
 def alias_energies(x: Array, stride: tuple[int, ...], phase: Array | None = None) -> tuple[Array, Array]:
@@ -50,7 +57,9 @@ def alias_energies(x: Array, stride: tuple[int, ...], phase: Array | None = None
 
 
 def _subsample(x: Array, stride: tuple[int, ...], phase: Array | None) -> Array:
-    return x[:, :: stride[0], :: stride[1]] if phase is None else polyphase_sample(x, phase, stride)
+    if phase is None:
+        return x[:, :: stride[0], :: stride[1]]
+    return polyphase_sample(x, phase, stride)
 
 
 def _energy(x: Array) -> Array:
@@ -58,11 +67,16 @@ def _energy(x: Array) -> Array:
 
 
 def fourier_shift(x: Array, pixels: float, axis: int) -> Array:
-    """Shift ``x`` circularly by a fraction of a pixel along ``axis``; the bin at the Nyquist frequency stays real."""
-    n = x.shape[axis]
-    turn = np.exp(-2j * np.pi * np.arange(n // 2 + 1) * pixels / n).astype(np.complex64)
-    turn = turn.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    return jnp.fft.irfft(jnp.fft.rfft(x, axis=axis) * turn, n, axis=axis)
+    """Shift a float ``x`` circularly by ``pixels``, whole or not, along ``axis``, by the shift theorem.
+
+    Each frequency is turned by its phase. The one at the Nyquist frequency of an even size cannot be turned in a real
+    image: only its cosine stays.
+    """
+    size = x.shape[axis]
+    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) * pixels / size).astype(np.complex64)
+    shape = [1] * x.ndim
+    shape[axis] = len(turn)
+    return jnp.fft.irfft(jnp.fft.rfft(x, axis=axis) * turn.reshape(shape), size, axis=axis)
 
 
 class ShiftEnergies(NamedTuple):
@@ -77,51 +91,62 @@ def shift_energies(operator: Downsample, x: Array) -> ShiftEnergies:
     """Return how far the operator is from moving its output by 1 / s where its input ``x`` moves by one pixel.
 
     ``||op(roll(x, 1)) - F op(x)||^2``, F the `fourier_shift` by 1 / s, along each axis with a stride in turn. The shift
-    by a whole stride, ``||op(roll(x, s)) - roll(op(x), 1)||^2``, is 0 with circular borders; else it is their share.
-    An operator that chooses its phase per image moves its grid too, by some k / s: there the nearest of these counts.
+    by a whole stride, ``||op(roll(x, s)) - roll(op(x), 1)||^2``, is 0 with circular borders; with others it is what
+    the border does. An operator that chooses its phase per image moves its grid too, by some k / s: the nearest counts.
+
+    Args:
+        operator: with a stride above 1 along some axis.
+        x: float ``[batch, height, width, channels]``.
     """
-    adaptive = operator.select(x) is not None
+    chooses_phase = operator.select(x) is not None
     y = _apply(operator, x)
-    one_pixel, whole_stride, output = [], [], []
-    for axis, s in enumerate(operator.stride, start=1):
-        if s == 1:
+    one_pixel, whole_stride, output = jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
+    for axis, stride in enumerate(operator.stride, start=1):
+        if stride == 1:
             continue
         moved = _apply(operator, jnp.roll(x, 1, axis))
-        steps = range(2 - s, s + 1) if adaptive else (1,)
-        errors = jnp.stack([((moved - fourier_shift(y, k / s, axis)) ** 2).sum((1, 2, 3)) for k in steps])
-        one_pixel.append(errors.min(0).sum())
-        whole_stride.append(_energy(_apply(operator, jnp.roll(x, s, axis)) - jnp.roll(y, 1, axis)))
-        output.append(_energy(y))
-    return ShiftEnergies(sum(one_pixel), sum(whole_stride), sum(output))  # type: ignore[arg-type]
+        grid_steps = range(2 - stride, stride + 1) if chooses_phase else (1,)
+        errors = [((moved - fourier_shift(y, step / stride, axis)) ** 2).sum((1, 2, 3)) for step in grid_steps]
+        one_pixel += jnp.stack(errors).min(0).sum()
+        whole_stride += _energy(_apply(operator, jnp.roll(x, stride, axis)) - jnp.roll(y, 1, axis))
+        output += _energy(y)
+    return ShiftEnergies(one_pixel, whole_stride, output)
 
 
 def _apply(operator: Downsample, x: Array) -> Array:
     return operator(x, index=operator.select(x))
 
 
+class SiteEnergies(NamedTuple):
+    """What is summed at one site: `alias_energies` and `shift_energies`, None where the operator has no such number."""
+
+    alias: tuple[Array, Array] | None
+    shift: ShiftEnergies | None
+
+
 @partial(jax.jit, static_argnums=0)
-def _site_energies(graph: nnx.GraphDef, state: Any, x: Array) -> dict[str, Any]:
+def _site_energies(graph: nnx.GraphDef, state: Any, x: Array) -> dict[str, SiteEnergies]:
     model = nnx.merge(graph, state)
     sites = downsampling_sites(model)
     return {name: _energies(sites[name], arrival) for name, arrival in site_arrivals(model, x).items()}
 
 
-def _energies(operator: Downsample, arrival: Arrival) -> tuple[tuple[Array, Array] | None, ShiftEnergies | None]:
-    """Return the alias energies and the shift energies, None for one that the operator does not have."""
+def _energies(operator: Downsample, arrival: Arrival) -> SiteEnergies:
     x = arrival.x.astype(jnp.float32)
     try:
         alias = alias_energies(operator.dense(x), operator.stride, arrival.phase)
     except TypeError:
         alias = None
-    follows = arrival.phase is not None and operator.select(x) is None
-    return alias, None if follows else shift_energies(operator, x)
+    phase_comes_from_elsewhere = arrival.phase is not None and operator.select(x) is None
+    shift = None if phase_comes_from_elsewhere else shift_energies(operator, x)
+    return SiteEnergies(alias, shift)
 
 
-def aliasing(model: nnx.Module, batches: list[Array]) -> dict[str, dict[str, Any]]:
+def site_aliasing(model: nnx.Module, batches: Sequence[Array]) -> dict[str, dict[str, Any]]:
     """Return for each downsampling site its alias energy and its errors under shifts, over all ``batches``.
 
     Args:
-        model: maps normalised images to anything.
+        model: its downsampling operators are `strideflax.operators` modules; it maps normalised images to anything.
         batches: float32 ``[batch, height, width, channels]`` each.
 
     Returns:
@@ -129,37 +154,45 @@ def aliasing(model: nnx.Module, batches: list[Array]) -> dict[str, dict[str, Any
         ``whole_stride_shift_error`` (relative L2); None with a ``reason`` where the operator has no such number.
     """
     graph, state = nnx.split(model)
-    parts = [jax.device_get(_site_energies(graph, state, batch)) for batch in batches]
-    sums = jax.tree.map(lambda *values: float(np.sum(values, dtype=np.float64)), *parts)
-    return {name: _site(operator, *sums[name]) for name, operator in downsampling_sites(model).items()}
+    of_batches = [jax.device_get(_site_energies(graph, state, batch)) for batch in batches]
+    sums = jax.tree.map(lambda *values: float(np.sum(values, dtype=np.float64)), *of_batches)
+    return {name: _describe(operator, sums[name]) for name, operator in downsampling_sites(model).items()}
 
 
-def _site(operator: Downsample, alias: tuple[float, float] | None, shift: Any) -> dict[str, Any]:
+def _describe(operator: Downsample, energies: SiteEnergies) -> dict[str, Any]:
     name = type(operator).__name__
-    site: dict[str, Any] = {"operator": name, "stride": list(operator.stride)}
-    site["alias_energy"] = _ratio(*alias) if alias else None
-    for label in ("one_pixel", "whole_stride"):
-        error = _ratio(getattr(shift, label), shift.output) if shift else None
-        site[f"{label}_shift_error"] = None if error is None else error**0.5
-    if alias is None:
+    site: dict[str, Any] = {
+        "operator": name,
+        "stride": list(operator.stride),
+        "alias_energy": None,
+        "one_pixel_shift_error": None,
+        "whole_stride_shift_error": None,
+    }
+    if energies.alias is None:
         site["reason"] = f"{name} is not a filter followed by subsampling"
-    if shift is None:
+    else:
+        site["alias_energy"] = _ratio(*energies.alias)
+    if energies.shift is None:
         site["reason"] = f"{name} samples where another operator chose"
+    else:
+        one_pixel, whole_stride, output = energies.shift
+        site["one_pixel_shift_error"] = _root(_ratio(one_pixel, output))
+        site["whole_stride_shift_error"] = _root(_ratio(whole_stride, output))
     return site
 
 
-def _ratio(part: float, whole: float) -> float | None:
+def _ratio(part: Any, whole: Any) -> float | None:
     return part / whole if whole else None
+
+
+def _root(number: float | None) -> float | None:
+    return None if number is None else number**0.5
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run on what its first test images send to each site."""
     images, _ = subject.test(IMAGES)
-    starts = range(0, len(images), BATCH_SIZE)
-    batches = [
-        normalize(jnp.asarray(images[s : s + BATCH_SIZE]), subject.dataset.mean, subject.dataset.std) for s in starts
-    ]
-    sites = aliasing(subject.run.model, batches)
+    sites = site_aliasing(subject.run.model, subject.normalized_batches(images, BATCH_SIZE))
     progress(1, 1)
     return {
         "protocol": "alias energy right before subsampling, ||Dx - DLx||^2 / ||Dx||^2, L keeping max(|u|,|v|) <= 1/s, "

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from strideflax.measuring.functions import Progress, in_batches
+from strideflax.measuring.batches import Progress, check_labels, in_batches
 from strideflax.measuring.subject import Subject
 
 BINS = 15
@@ -18,12 +18,21 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean of ``-log p(label)`` in nats; ``logits [n, classes]``, ``labels`` int ``[n]``."""
+    """Return the mean of ``-log p(label)``, in nats.
+
+    Args:
+        logits: ``[n, classes]``.
+        labels: int ``[n]``.
+
+    Raises:
+        ValueError: logits or labels of another shape or type, a NaN, or a label that is not one of the classes.
+    """
+    check_logits(logits, labels)
     return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
 
 
 def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Return the mean distance between confidence and accuracy over equal-width bins of the top probability.
+    """Return the mean distance between confidence and accuracy, over equal-width bins of the top probability.
 
     ``ECE = sum_b n_b / n |accuracy_b - confidence_b|``, bin b being ``(b / bins, (b + 1) / bins]``. Source: Guo et
     al. 2017 (arXiv:1706.04599).
@@ -31,13 +40,35 @@ def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int
     Args:
         logits: ``[n, classes]``.
         labels: int ``[n]``.
-        bins: their number.
+        bins: how many.
+
+    Returns:
+        A number from 0 (confidence is accuracy in every bin) to 1.
+
+    Raises:
+        ValueError: logits or labels of another shape or type, a NaN, or a label that is not one of the classes.
     """
+    check_logits(logits, labels)
+    if bins < 1:
+        raise ValueError(f"bins must be an int >= 1, got {bins}")
     confidence = np.exp(log_probabilities(logits).max(-1))
-    correct = logits.argmax(-1) == labels
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    correct = np.argmax(logits, -1) == labels
+    bin_of_image = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     # Within a bin n_b |accuracy - confidence| is |sum(correct - confidence)|.
-    return float(np.abs(np.bincount(place, correct - confidence, minlength=bins)).sum() / len(labels))
+    gaps = np.abs(np.bincount(bin_of_image, correct - confidence, minlength=bins))
+    return float(gaps.sum() / len(labels))
+
+
+def check_logits(logits: np.ndarray, labels: np.ndarray) -> None:
+    """Raise ValueError unless ``logits [n, classes]`` are numbers and ``labels [n]`` are among their classes."""
+    shape = np.shape(logits)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"logits must have the shape [n, classes], neither of them 0, got {list(shape)}")
+    check_labels(labels, shape[0])
+    if np.max(labels) >= shape[1]:
+        raise ValueError(f"labels must be under the {shape[1]} classes of the logits, got {np.max(labels)}")
+    if not np.isfinite(np.max(logits, -1)).all():
+        raise ValueError("logits must be finite, or -inf for some of the classes; got NaN or infinity")
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:

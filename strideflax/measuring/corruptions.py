@@ -1,7 +1,8 @@
 """Seeded corruptions of images at five severities, in the families of CIFAR-10-C that need no further data.
 
-Each takes images uint8 ``[n, height, width, 3]``, a severity 1..5 and a NumPy generator, and returns images like them.
-The strengths are this project's own: numbers are comparable among runs here, and not with published CIFAR-10-C errors.
+Each takes uint8 images ``[n, height, width, channels]``, a severity from 1 to 5 and a NumPy generator, and returns corrupted
+images of the same shape and type. The strengths are this project's own: numbers can be compared among runs here, and not
+with published CIFAR-10-C errors.
 The families are those of Hendrycks and Dietterich 2019 (arXiv:1903.12261), and translation.
 """
 
@@ -22,20 +23,20 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
     """Return ``images`` corrupted by ``name``; the same seed gives the same bytes.
 
     Args:
-        images: uint8 ``[n, height, width, 3]``.
+        images: uint8 ``[n, height, width, channels]``, with 1 or 3 channels.
         name: of `CORRUPTIONS`.
         severity: 1 (mild) to 5.
         seed: of everything random.
 
     Raises:
-        ValueError: an unknown name or severity, or images that are not uint8.
+        ValueError: an unknown name or severity, or images of another type or shape.
     """
     if name not in CORRUPTIONS:
         raise ValueError(f"corruption must be one of {', '.join(CORRUPTIONS)}, got {name!r}")
     if severity not in SEVERITIES:
         raise ValueError(f"severity must be one of {SEVERITIES}, got {severity!r}")
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise ValueError(f"images must be uint8 [n, height, width, 3], got {images.dtype} {images.shape}")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(f"images must be uint8 [n, height, width, 1 or 3], got {images.dtype} {list(images.shape)}")
     # The stream does not depend on the severity: a stronger noise is the same noise, scaled, where that makes sense.
     return CORRUPTIONS[name](images, severity, np.random.default_rng([seed, zlib.crc32(name.encode())]))
 
@@ -43,47 +44,57 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
 def gaussian_noise(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
     """Add normal noise with a standard deviation of 4 to 12 % of the range to each value."""
     deviation = 255 * (0.04, 0.06, 0.08, 0.10, 0.12)[severity - 1]
-    return _pixels(images + deviation * generator.standard_normal(images.shape, np.float32))
+    return _to_uint8(images + deviation * generator.standard_normal(images.shape, np.float32))
 
 
 def shot_noise(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
     """Count photons: Poisson with 400 down to 40 of them for a full value."""
     photons = (400, 200, 100, 60, 40)[severity - 1]
-    return _pixels(generator.poisson(images / 255 * photons) * (255 / photons))
+    return _to_uint8(generator.poisson(images / 255 * photons) * (255 / photons))
 
 
 def impulse_noise(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
     """Set 1 to 12 % of the values to 0 or 255, half each."""
     share = (0.01, 0.03, 0.05, 0.08, 0.12)[severity - 1]
-    chance = generator.random(images.shape, np.float32)
-    return np.where(chance < share, np.where(chance < share / 2, 0, 255), images).astype(np.uint8)
+    uniform = generator.random(images.shape, np.float32)
+    extreme = np.where(uniform < share / 2, 0, 255)
+    return np.where(uniform < share, extreme, images).astype(np.uint8)
 
 
 def defocus_blur(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
     """Average over a disc of radius 0.7 to 2.2 pixels."""
     radius = (0.7, 1.0, 1.3, 1.7, 2.2)[severity - 1]
-    half, fine = 3, 9  # pixels beside the centre; points per pixel and axis to draw the disc with
-    points = (np.arange((2 * half + 1) * fine) - ((2 * half + 1) * fine - 1) / 2) / fine
-    disc = (points[:, None] ** 2 + points**2 <= radius**2).reshape(2 * half + 1, fine, 2 * half + 1, fine).sum((1, 3))
-    return _filtered(images, np.broadcast_to(disc / disc.sum(), (len(images), *disc.shape)))
+    size = 7  # of the kernel
+    fine = 9  # points per pixel and axis that the disc is drawn with
+    points = (np.arange(size * fine) - (size * fine - 1) / 2) / fine
+    inside = points[:, None] ** 2 + points**2 <= radius**2
+    disc = inside.reshape(size, fine, size, fine).sum((1, 3))
+    return _correlate(images, np.broadcast_to(disc / disc.sum(), (len(images), size, size)))
 
 
 def motion_blur(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
     """Average along a line of 2 to 7 pixels in a random direction."""
-    length, half = (2.0, 3.0, 4.0, 5.5, 7.0)[severity - 1], 4
+    length = (2.0, 3.0, 4.0, 5.5, 7.0)[severity - 1]
     angle = generator.uniform(0, np.pi, (len(images), 1))
     along = np.linspace(-(length - 1) / 2, (length - 1) / 2, 33)
-    offsets, weights = np.arange(-half, half + 1), []
-    for position in (along * np.sin(angle), along * np.cos(angle)):
-        weights.append(np.maximum(1 - np.abs(position[:, :, None] - offsets), 0))  # linear interpolation
-    return _filtered(images, np.einsum("npi,npj->nij", *weights) / along.size)
+    rows = _interpolation_weights(along * np.sin(angle))
+    columns = _interpolation_weights(along * np.cos(angle))
+    return _correlate(images, np.einsum("npi,npj->nij", rows, columns) / along.size)
+
+
+def _interpolation_weights(positions: np.ndarray) -> np.ndarray:
+    """Return how each of ``positions [n, points]`` is shared linearly by the pixels -4 to 4, ``[n, points, 9]``."""
+    pixels = np.arange(-4, 5)
+    return np.maximum(1 - np.abs(positions[:, :, None] - pixels), 0)
 
 
 def pixelate(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
     """Average down to 90 to 45 % of the size and repeat pixels back up."""
     share = (0.9, 0.75, 0.65, 0.55, 0.45)[severity - 1]
-    rows, columns = (_pixelating(n, max(round(n * share), 1)) for n in images.shape[1:3])
-    return _pixels(np.einsum("rh,nhwc,sw->nrsc", rows, images.astype(np.float32), columns, optimize=True))
+    height, width = images.shape[1:3]
+    rows = _pixelation_weights(height, max(round(height * share), 1))
+    columns = _pixelation_weights(width, max(round(width * share), 1))
+    return _to_uint8(np.einsum("rh,nhwc,sw->nrsc", rows, images.astype(np.float32), columns, optimize=True))
 
 
 def jpeg(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
@@ -92,21 +103,22 @@ def jpeg(images: np.ndarray, severity: int, generator: np.random.Generator) -> n
     decoded = np.empty_like(images)
     for i, image in enumerate(images):
         file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=quality)
-        decoded[i] = np.asarray(Image.open(file))
+        picture = image[..., 0] if image.shape[-1] == 1 else image  # Pillow's grey images have no axis of channels
+        Image.fromarray(picture).save(file, "JPEG", quality=quality)
+        decoded[i] = np.asarray(Image.open(file)).reshape(image.shape)
     return decoded
 
 
 def brightness(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
     """Add 8 to 40 % of the range."""
-    return _pixels(images + np.float32(255 * (0.08, 0.16, 0.24, 0.32, 0.4)[severity - 1]))
+    return _to_uint8(images + np.float32(255 * (0.08, 0.16, 0.24, 0.32, 0.4)[severity - 1]))
 
 
 def contrast(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
     """Bring every value nearer to the image's mean per channel, down to 75 to 15 % of the distance."""
     share = np.float32((0.75, 0.6, 0.45, 0.3, 0.15)[severity - 1])
     mean = images.mean((1, 2), dtype=np.float32, keepdims=True)
-    return _pixels(mean + share * (images - mean))
+    return _to_uint8(mean + share * (images - mean))
 
 
 def translation(images: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
@@ -114,9 +126,12 @@ def translation(images: np.ndarray, severity: int, generator: np.random.Generato
     pixels = (1, 2, 3, 4, 6)[severity - 1]
     starts = pixels * generator.choice((0, 2), (len(images), 2))
     margin = (pixels, pixels)
-    extended = np.pad(images, ((0, 0), margin, margin, (0, 0)), mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(extended, images.shape[1:3], (1, 2))
-    return np.ascontiguousarray(np.moveaxis(windows[np.arange(len(images)), starts[:, 0], starts[:, 1]], 1, -1))
+    padded = np.pad(images, ((0, 0), margin, margin, (0, 0)), mode="reflect")
+    height, width = images.shape[1:3]
+    moved = np.empty_like(images)
+    for i, (row, column) in enumerate(starts):
+        moved[i] = padded[i, row : row + height, column : column + width]
+    return moved
 
 
 CORRUPTIONS: dict[str, Corruption] = {
@@ -133,23 +148,24 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
-def _pixels(values: np.ndarray) -> np.ndarray:
+def _to_uint8(values: np.ndarray) -> np.ndarray:
     """Return ``values`` rounded and clipped to uint8."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _pixelating(size: int, cells: int) -> np.ndarray:
+def _pixelation_weights(size: int, cells: int) -> np.ndarray:
     """Return the ``[size, size]`` map that averages to ``cells`` and repeats the cell under each pixel's centre."""
     nearest = ((np.arange(size) + 0.5) * cells / size).astype(int)
     return area_weights(size, cells)[nearest].astype(np.float32)
 
 
-def _filtered(images: np.ndarray, kernels: np.ndarray) -> np.ndarray:
+def _correlate(images: np.ndarray, kernels: np.ndarray) -> np.ndarray:
     """Correlate each image with its own kernel ``[n, k, k]``, the border mirrored."""
     half = kernels.shape[1] // 2
-    extended = np.pad(images, ((0, 0), (half, half), (half, half), (0, 0)), mode="reflect").astype(np.float32)
-    total, (height, width) = np.zeros(images.shape, np.float32), images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (half, half), (half, half), (0, 0)), mode="reflect").astype(np.float32)
+    height, width = images.shape[1:3]
+    total = np.zeros(images.shape, np.float32)
     for row, column in np.argwhere(kernels.any(0)):
         weight = kernels[:, row, column].astype(np.float32)[:, None, None, None]
-        total += weight * extended[:, row : row + height, column : column + width]
-    return _pixels(total)
+        total += weight * padded[:, row : row + height, column : column + width]
+    return _to_uint8(total)

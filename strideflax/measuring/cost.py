@@ -1,74 +1,159 @@
-"""Cost of a model on this device: compile seconds, latency, images per second, peak memory."""
+"""Cost on this device: compile seconds, latency, images per second and peak memory of a model or of one operator."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
+from flax import nnx
+from jax import Array
 
 from strideflax.config import Config
-from strideflax.data.dataset import Dataset
-from strideflax.measuring.functions import Progress
+from strideflax.data.dataset import Dataset, Split
+from strideflax.inspection import count_params
+from strideflax.measuring.batches import ImageFunction, Progress, as_pytree, check_images
+from strideflax.measuring.predictor import predictor
 from strideflax.measuring.subject import Subject
 from strideflax.measuring.timing import REPEATS, WARMUP, call_seconds, compile_call, peak_memory, spread
+from strideflax.operators.table import downsampler
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import Pixels, initial_state, make_train_step, model_structure
 
 
-def inference_cost(predict: Partial, images: np.ndarray, *, repeats: int = REPEATS) -> dict[str, Any]:
-    """Return compile seconds, latency and images per second of ``predict`` on the batch ``images`` (uint8)."""
-    batch = jax.device_put(images)
-    compiled, seconds = compile_call(lambda function, batch: function(batch), predict, batch)
-    latency = spread(call_seconds(lambda: compiled(predict, batch), repeats=repeats))
-    return {
-        "batch_size": len(images),
-        "compile_seconds": seconds,
-        **latency,
-        "images_per_second": len(images) / latency["median_ms"] * 1000,
-    }
+def inference_cost(predict: ImageFunction, images: np.ndarray, *, repeats: int = REPEATS) -> dict[str, Any]:
+    """Return the compile seconds, latency and images per second of ``predict`` on one batch.
+
+    Args:
+        predict: images ``[batch, height, width, channels]`` -> logits, a traceable JAX function.
+        images: the batch, of the type that ``predict`` takes.
+        repeats: timed calls.
+
+    Returns:
+        ``batch_size``, ``compile_seconds``, ``median_ms``, ``low_quartile_ms``, ``high_quartile_ms`` and
+        ``images_per_second`` (of the median).
+
+    Raises:
+        ValueError: no images, or an array that is not four-dimensional.
+    """
+    check_images(images)
+    function, batch = as_pytree(predict), jax.device_put(images)
+    compiled, seconds = compile_call(lambda function, batch: function(batch), function, batch)
+    times = spread(call_seconds(lambda: compiled(function, batch), repeats=repeats))
+    return _timed_batch(len(images), seconds, times)
 
 
 def training_cost(config: Config, dataset: Dataset, *, repeats: int = REPEATS) -> dict[str, Any]:
-    """Return compile seconds, time and images per second of the run's own training step, and its peak memory.
+    """Return the compile seconds, time and images per second of the run's own training step, and its peak memory.
 
     The step is the whole one: augmentation, forward, backward, optimizer, on one device, from initial weights.
+
+    Args:
+        config: of the run.
+        dataset: its first training images make the batch, more than once if there are fewer.
+        repeats: timed calls.
+
+    Returns:
+        As `inference_cost`, with ``peak_memory``: ``bytes`` and their ``source``.
     """
     schedule = learning_rate_schedule(config.optimizer, 1, repeats)
     optimizer = make_optimizer(config.optimizer, schedule)
     key = jax.random.key(config.seed)
     state = jax.jit(lambda key: initial_state(config, optimizer, key))(key)
-    split = Pixels(*(jnp.asarray(part[: config.batch_size]) for part in (dataset.train.images, dataset.train.labels)))
+    batch = _first(dataset.train, config.batch_size)
+    pixels = Pixels(jnp.asarray(batch.images), jnp.asarray(batch.labels))
     order = jnp.arange(config.batch_size)
     step = make_train_step(config, model_structure(config), optimizer, dataset.mean, dataset.std)
-    compiled, seconds = compile_call(step, state, split, order, key, donate_argnums=0)
+    compiled, seconds = compile_call(step, state, pixels, order, key, donate_argnums=0)
 
     def call() -> Any:
         nonlocal state
-        state = compiled(state, split, order, key)
+        state = compiled(state, pixels, order, key)
         return state
 
     times = spread(call_seconds(call, repeats=repeats))
+    peak = peak_memory(compiled, jax.devices()[0])
+    return {**_timed_batch(config.batch_size, seconds, times), "peak_memory": peak}
+
+
+def _timed_batch(batch_size: int, compile_seconds: float, times: dict[str, float]) -> dict[str, Any]:
     return {
-        "batch_size": config.batch_size,
-        "compile_seconds": seconds,
+        "batch_size": batch_size,
+        "compile_seconds": compile_seconds,
         **times,
-        "images_per_second": config.batch_size / times["median_ms"] * 1000,
-        "peak_memory": peak_memory(compiled, jax.devices()[0]),
+        "images_per_second": batch_size / times["median_ms"] * 1000,
     }
+
+
+def _first(split: Split, count: int) -> Split:
+    """Return ``count`` images of ``split`` from its beginning, and from there again if it has fewer."""
+    return split.take(np.arange(count) % len(split))
+
+
+def operator_cost(name: str, shape: Sequence[int], *, stride: int = 2, repeats: int = REPEATS) -> dict[str, Any]:
+    """Return the times of the operator ``name`` with its default window on one random batch.
+
+    Forward is evaluation. Forward with backward is training, with the gradient of the input and of what is learned. The
+    choice of the phase counts, where the operator makes one. An operator that convolves keeps the number of channels.
+
+    Args:
+        name: of `strideflax.DOWNSAMPLERS`.
+        shape: batch, height, width, channels, float32.
+        stride: of the operator.
+        repeats: timed calls.
+
+    Returns:
+        ``operator``, ``output_shape``, ``params``, and ``forward`` and ``forward_backward``, each with
+        ``compile_seconds``, ``median_ms`` and quartiles.
+
+    Raises:
+        ValueError: an unknown operator, or a map that it can't take.
+    """
+    operator = downsampler(name)(shape[-1], stride=stride, rngs=nnx.Rngs(0))
+    graph, params, rest = nnx.split(operator, nnx.Param, ...)  # type: ignore[misc]
+    key = jax.random.key(0)
+    x = jax.random.normal(key, tuple(shape))
+
+    def forward(params: Any, x: Array, *, train: bool = False) -> Array:
+        layer = nnx.merge(graph, params, rest, copy=True)
+        return layer(x, train=train, key=key, index=layer.select(x))
+
+    def forward_backward(params: Any, x: Array, cotangent: Array) -> tuple[Array, Any]:
+        y, pull = jax.vjp(lambda params, x: forward(params, x, train=True), params, x)
+        return y, pull(cotangent)
+
+    output = jax.eval_shape(forward, params, x)
+    cotangent = jax.random.normal(jax.random.key(1), output.shape)
+    return {
+        "operator": name,
+        "output_shape": list(output.shape),
+        "params": count_params(operator),
+        "forward": _call_cost(forward, params, x, repeats=repeats),
+        "forward_backward": _call_cost(forward_backward, params, x, cotangent, repeats=repeats),
+    }
+
+
+def _call_cost(function: Any, *arguments: Any, repeats: int) -> dict[str, float]:
+    compiled, seconds = compile_call(function, *arguments)
+    times = call_seconds(lambda: compiled(*arguments), repeats=repeats)
+    return {"compile_seconds": seconds, **spread(times)}
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
-    """Measure a run's net at batch 1 and at its training batch, and its training step."""
-    config, dataset = subject.run.config, subject.dataset
+    """Measure a run's net at batch 1 and at its training batch, and its training step.
+
+    The images are embedded ones of the run's size, as their pixels do not change the time.
+    """
+    config, shapes = subject.run.config, subject.shapes
+    predict = predictor(subject.run.model, shapes.mean, shapes.std)
     result: dict[str, Any] = {
         "protocol": f"compiled ahead of time, {WARMUP} warm-up calls, {REPEATS} calls blocked until ready, median and "
         "quartiles, images already on the device; training: augmentation, forward, backward, optimizer; one device",
-        "inference_batch_1": inference_cost(subject.predict, dataset.test.images[:1]),
+        "inference_batch_1": inference_cost(predict, shapes.test.images[:1]),
     }
     progress(1, 3)
-    result["inference"] = inference_cost(subject.predict, dataset.train.images[: config.batch_size])
+    result["inference"] = inference_cost(predict, _first(shapes.train, config.batch_size).images)
     progress(2, 3)
-    result["training"] = training_cost(config, dataset)
+    result["training"] = training_cost(config, shapes)
     progress(3, 3)
     return result

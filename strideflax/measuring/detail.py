@@ -8,7 +8,8 @@ import numpy as np
 
 from strideflax.config import ModelConfig, StemConfig
 from strideflax.data.dataset import Split
-from strideflax.measuring.functions import ImageFunction, Progress, feature_function, in_batches
+from strideflax.measuring.batches import ImageFunction, Progress, in_batches
+from strideflax.measuring.predictor import feature_function
 from strideflax.measuring.resampling import area_weights
 from strideflax.measuring.subject import Subject
 from strideflax.model import MiniResNet
@@ -33,25 +34,30 @@ def ridge_error_pixels(
     Args:
         train, val, test: (features ``[n, d]``, centres ``[n, 2]`` in pixels).
     """
-    mean_x, mean_y = train[0].mean(0, dtype=np.float64), train[1].mean(0, dtype=np.float64)
-    x, y = train[0] - mean_x, train[1] - mean_y
+    features, centres = train
+    mean_features = features.mean(0, dtype=np.float64)
+    mean_centres = centres.mean(0, dtype=np.float64)
+    x, y = features - mean_features, centres - mean_centres
     eigenvalues, vectors = np.linalg.eigh(x @ x.T)
-    turned = vectors.T @ y
+    rotated = vectors.T @ y
     scale = max(eigenvalues.mean(), np.finfo(float).tiny)
-    kernels = [((features - mean_x) @ x.T @ vectors, centres) for features, centres in (val, test)]
 
-    def error(split: int, strength: float) -> float:
-        kernel, centres = kernels[split]
-        weights = turned / (np.maximum(eigenvalues, 0)[:, None] + strength * scale)
-        return position_error_pixels(kernel @ weights + mean_y, centres)
+    def kernel(features: np.ndarray) -> np.ndarray:
+        return (features - mean_features) @ x.T @ vectors
 
-    best = min(STRENGTHS, key=lambda strength: error(0, strength))
-    return error(1, best), best
+    def error(kernel: np.ndarray, centres: np.ndarray, strength: float) -> float:
+        weights = rotated / (np.maximum(eigenvalues, 0)[:, None] + strength * scale)
+        return position_error_pixels(kernel @ weights + mean_centres, centres)
+
+    val_kernel, test_kernel = kernel(val[0]), kernel(test[0])
+    best = min(STRENGTHS, key=lambda strength: error(val_kernel, val[1], strength))
+    return error(test_kernel, test[1], best), best
 
 
-def pooled_to(features: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def average_to(features: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Average a map ``[n, height, width, channels]`` over areas down to ``size``."""
-    rows, columns = (area_weights(n, m) for n, m in zip(features.shape[1:3], size, strict=True))
+    rows = area_weights(features.shape[1], size[0])
+    columns = area_weights(features.shape[2], size[1])
     return np.einsum("rh,nhwc,sw->nrsc", rows, features, columns, optimize=True)
 
 
@@ -69,23 +75,42 @@ def undownsampled(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, stem=stem, strides=ones, downsample="strided_conv", window=0)
 
 
-def detail(features: ImageFunction, subject: Subject, size: tuple[int, int], batch_size: int) -> tuple[float, float]:
-    """Return `ridge_error_pixels` of the features, averaged to ``size``, on the embedded data set."""
-    splits: list[tuple[np.ndarray, np.ndarray]] = []
-    for split in (subject.shapes.train, subject.shapes.val, subject.shapes.test):
-        pieces = [
-            # Piece by piece, since the undownsampled map of all images would not fit in memory.
-            pooled_to(in_batches(features, split.images[s : s + batch_size], batch_size=batch_size), size)
-            for s in range(0, len(split), batch_size)
-        ]
-        splits.append((np.concatenate(pieces).reshape(len(split), -1).astype(np.float64), centres_of(split)))
-    train, val, test = splits
-    return ridge_error_pixels(train, val, test)
+def flat_features(features: ImageFunction, images: np.ndarray, size: tuple[int, int], *, batch_size: int) -> np.ndarray:
+    """Return the feature maps of ``images``, averaged to ``size``, float64 ``[n, height * width * channels]``."""
+    averaged = []
+    for start in range(0, len(images), batch_size):
+        # Batch by batch, since the maps of all images would not fit in memory where the net does not downsample.
+        maps = in_batches(features, images[start : start + batch_size], batch_size=batch_size)
+        averaged.append(average_to(maps, size))
+    return np.concatenate(averaged).reshape(len(images), -1).astype(np.float64)
+
+
+def probe_position(
+    features: ImageFunction, train: Split, val: Split, test: Split, size: tuple[int, int], *, batch_size: int
+) -> tuple[float, float]:
+    """Return how well a linear map finds objects in feature maps averaged to ``size``: `ridge_error_pixels`.
+
+    Args:
+        features: images uint8 ``[batch, height, width, channels]`` -> maps ``[batch, rows, columns, features]``, a
+            traceable JAX function.
+        train, val, test: images with their objects' centres, to fit, to choose the ridge's strength, and to test.
+        size: rows and columns of the averaged map.
+        batch_size: images at once.
+
+    Raises:
+        ValueError: images without centres.
+    """
+    pairs = []
+    for split in (train, val, test):
+        flat = flat_features(features, split.images, size, batch_size=batch_size)
+        pairs.append((flat, centres_of(split)))
+    return ridge_error_pixels(*pairs)
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run's net, the same net untrained, and the untrained net without any downsampling."""
-    shapes, config, mean, std = subject.shapes, subject.run.config, subject.dataset.mean, subject.dataset.std
+    shapes, config = subject.shapes, subject.run.config
+    mean, std = subject.statistics
     key = jax.random.key(config.seed)
     nets = {
         "trained": subject.features,
@@ -103,7 +128,9 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
         "centre_guess_error_pixels": position_error_pixels(centres_of(shapes.train).mean(0), centres_of(shapes.test)),
     }
     for i, (name, features) in enumerate(nets.items()):
-        error, strength = detail(features, subject, size, batch_size=50 if name == "undownsampled_untrained" else 250)
-        result |= {f"{name}_error_pixels": error, f"{name}_ridge_strength": strength}
+        batch_size = 50 if name == "undownsampled_untrained" else 250
+        error, strength = probe_position(features, shapes.train, shapes.val, shapes.test, size, batch_size=batch_size)
+        result[f"{name}_error_pixels"] = error
+        result[f"{name}_ridge_strength"] = strength
         progress(i + 1, len(nets))
     return result

@@ -1,5 +1,6 @@
 """The effective receptive field: which pixels the middle of the last feature map really depends on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,16 @@ import numpy as np
 from flax import nnx
 from jax import Array
 from jax.tree_util import Partial
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from strideflax.data.augment import normalize
 from strideflax.inspection import inspect_model
-from strideflax.measuring.functions import Progress, as_argument
+from strideflax.measuring.batches import ImageFunction, Progress, as_pytree
 from strideflax.measuring.subject import Subject
 
 IMAGES = 512
 BATCH_SIZE = 64
 THRESHOLD = 1 - 0.9545  # of the maximum, outside two standard deviations of a Gaussian: Luo et al. 2016
 PICTURE = "receptive_field.png"
+AXES = ("vertical", "horizontal")
 
 
 @jax.jit
@@ -35,21 +34,30 @@ def _gradient_sizes(features: Partial, images: Array, key: Array) -> Array:
     return jnp.abs(jax.grad(central_response)(images)).sum((0, 3))
 
 
-def effective_field(features: Any, batches: list[Array], key: Array) -> np.ndarray:
+def effective_field(features: ImageFunction, batches: Sequence[Array], key: Array) -> np.ndarray:
     """Return ``E |d y / d x|``, float64 ``[height, width]``, y being the middle position of the feature map.
 
     The channels of y are added with random signs, anew for every image, so that they do not cancel in a fixed way; the
     mean is over images, the sum over their channels. Source: Luo et al. 2016 (arXiv:1701.04128).
 
     Args:
-        features: images float32 ``[batch, height, width, channels]`` -> map ``[batch, rows, columns, features]``.
-        batches: images to average over.
+        features: images float32 ``[batch, height, width, channels]`` -> map ``[batch, rows, columns, features]``, a
+            traceable JAX function.
+        batches: images to average over, one batch or more.
         key: PRNG key of the signs.
+
+    Raises:
+        ValueError: no batches, or images that are not floats, which have no gradient.
     """
+    if not batches or not all(jnp.issubdtype(batch.dtype, jnp.floating) for batch in batches):
+        types = ", ".join(sorted({str(batch.dtype) for batch in batches})) or "none"
+        raise ValueError(f"batches must hold float images, as the field is a gradient in their pixels; got {types}")
+    features, images = as_pytree(features), 0
     total = np.zeros(batches[0].shape[1:3])
     for i, batch in enumerate(batches):
-        total += np.asarray(_gradient_sizes(as_argument(features), batch, jax.random.fold_in(key, i)), np.float64)
-    return total / sum(len(batch) for batch in batches)
+        total += np.asarray(_gradient_sizes(features, batch, jax.random.fold_in(key, i)), np.float64)
+        images += len(batch)
+    return total / images
 
 
 def field_extent(field: np.ndarray) -> dict[str, Any]:
@@ -62,15 +70,17 @@ def field_extent(field: np.ndarray) -> dict[str, Any]:
     total = field.sum()
     if total == 0:
         return {"spread_pixels": None, "centre_pixels": None, "area_pixels": 0, "side_pixels": 0.0}
-    centres, spreads = [], []
-    for axis in (0, 1):
-        weights, places = field.sum(1 - axis) / total, np.arange(field.shape[axis])
-        centres.append(float(weights @ places))
-        spreads.append(float(np.sqrt(weights @ (places - centres[-1]) ** 2)))
+    centre, spread = {}, {}
+    for axis, name in enumerate(AXES):
+        weights = field.sum(1 - axis) / total
+        pixels = np.arange(field.shape[axis])
+        mean = weights @ pixels
+        centre[name] = float(mean)
+        spread[name] = float(np.sqrt(weights @ (pixels - mean) ** 2))
     area = int((field >= THRESHOLD * field.max()).sum())
     return {
-        "spread_pixels": dict(zip(("vertical", "horizontal"), spreads, strict=True)),
-        "centre_pixels": dict(zip(("vertical", "horizontal"), centres, strict=True)),
+        "spread_pixels": spread,
+        "centre_pixels": centre,
         "area_pixels": area,
         "side_pixels": float(np.sqrt(area)),
     }
@@ -78,6 +88,9 @@ def field_extent(field: np.ndarray) -> dict[str, Any]:
 
 def draw(field: np.ndarray, path: Path, title: str) -> None:
     """Write the field as a PNG picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, as matplotlib takes a second to import
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(4.4, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -93,14 +106,12 @@ def draw(field: np.ndarray, path: Path, title: str) -> None:
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run on its first test images, beside the theoretical field, and draw the picture."""
     images, _ = subject.test(IMAGES)
-    starts = range(0, len(images), BATCH_SIZE)
-    batches = [
-        normalize(jnp.asarray(images[s : s + BATCH_SIZE]), subject.dataset.mean, subject.dataset.std) for s in starts
-    ]
-    graph, state = nnx.split(subject.run.model)
+    model = subject.run.model
+    graph, state = nnx.split(model)
     features = Partial(lambda state, x: nnx.merge(graph, state).features(x), state)
-    field = effective_field(features, batches, jax.random.key(0))
-    last = inspect_model(subject.run.model, images.shape[1:3]).layers[-3]  # before the mean and the classifier
+    field = effective_field(features, subject.normalized_batches(images, BATCH_SIZE), jax.random.key(0))
+    last_map = inspect_model(model, images.shape[1:3]).layers[-3]  # before the mean and the classifier
+    vertical, horizontal = last_map.fields
     operator = subject.run.config.model.downsample
     draw(field, subject.run.folder / "measures" / PICTURE, f"Effective receptive field, {operator}")
     progress(1, 1)
@@ -110,9 +121,7 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
         "maximum",
         "images": len(images),
         **field_extent(field),
-        "theoretical_size_pixels": {
-            axis: last_field.size for axis, last_field in zip(("vertical", "horizontal"), last.fields, strict=True)
-        },
+        "theoretical_size_pixels": {"vertical": vertical.size, "horizontal": horizontal.size},
         "map": field.tolist(),
         "picture": PICTURE,
     }

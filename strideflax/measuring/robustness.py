@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from strideflax.errors import UserError
+from strideflax.measuring.batches import ImageFunction, Progress, check_images, in_batches, no_progress
 from strideflax.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from strideflax.measuring.functions import ImageFunction, Progress, ignore, in_batches
 from strideflax.measuring.subject import Subject
 
 IMAGES = 1000
@@ -19,23 +19,38 @@ CIFAR10_C = (
 
 
 def error_rate(predict: ImageFunction, images: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of images whose top class is wrong."""
+    """Return the share of images whose top class is wrong.
+
+    Args:
+        predict: images -> logits ``[batch, classes]``, a traceable JAX function.
+        images: ``[n, height, width, channels]`` of the type that ``predict`` takes.
+        labels: int ``[n]``.
+
+    Raises:
+        ValueError: no images, or labels that are not one whole number per image.
+    """
+    check_images(images, labels)
     return float((in_batches(predict, images).argmax(-1) != labels).mean())
 
 
 def corruption_errors(
-    predict: ImageFunction, images: np.ndarray, labels: np.ndarray, *, seed: int = 0, progress: Progress = ignore
+    predict: ImageFunction, images: np.ndarray, labels: np.ndarray, *, seed: int = 0, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Return the error under each of `CORRUPTIONS` and severities.
 
     Args:
-        predict: images uint8 ``[batch, height, width, 3]`` -> logits.
-        images, labels: uint8 ``[n, height, width, 3]`` and int ``[n]``.
+        predict: images uint8 ``[batch, height, width, channels]`` -> logits, a traceable JAX function.
+        images: uint8 ``[n, height, width, channels]``, with 1 or 3 channels.
+        labels: int ``[n]``.
         seed: of the corruptions.
-        progress: told the pairs done.
+        progress: told the number of (corruption, severity) pairs done.
 
     Returns:
-        ``errors`` by name and severity, ``mean_errors`` by name, ``mean_error`` over all, and ``clean_error``.
+        ``errors`` by name and severity, ``mean_errors`` by name, ``mean_error`` over all, and ``clean_error``; shares
+        of the images.
+
+    Raises:
+        ValueError: images of another type or shape, or labels that are not one whole number per image.
     """
     errors: dict[str, dict[str, float]] = {}
     for i, name in enumerate(CORRUPTIONS):
@@ -47,39 +62,63 @@ def corruption_errors(
 
 
 def cifar10_c_errors(
-    predict: ImageFunction, folder: Path, *, count: int = 0, progress: Progress = ignore
+    predict: ImageFunction, folder: Path, *, count: int = 0, progress: Progress = no_progress
 ) -> dict[str, Any]:
-    """Return the plain mean error over the fifteen corruptions and five severities of a CIFAR-10-C folder.
+    """Return the plain mean error over the fifteen corruptions and five severities of CIFAR-10-C.
+
+    Source: Hendrycks and Dietterich 2019 (arXiv:1903.12261).
 
     Args:
         predict: images uint8 -> logits.
         folder: with ``labels.npy`` and ``NAME.npy`` uint8 ``[5 n, 32, 32, 3]``, severity after severity.
         count: images of each severity, 0 for all.
-        progress: told the pairs done.
+        progress: told the number of (corruption, severity) pairs done.
+
+    Returns:
+        ``images`` of each severity, and the errors as `corruption_errors` returns them.
 
     Raises:
         UserError: an array that is missing or is not what the benchmark has.
     """
-    labels = _array(folder, "labels")
+    labels, images = _load_cifar10_c(folder)
     size = len(labels) // len(SEVERITIES)
     used = min(count or size, size)
     errors: dict[str, dict[str, float]] = {}
     for i, name in enumerate(CIFAR10_C):
-        images = _array(folder, name)
-        if images.dtype != np.uint8 or images.shape != (len(labels), 32, 32, 3):
-            raise UserError(
-                f"{folder / name}.npy must be uint8 of shape {(len(labels), 32, 32, 3)}, "
-                f"got {images.dtype} {images.shape}"
-            )
         errors[name] = {}
         for severity in SEVERITIES:
-            part = slice((severity - 1) * size, (severity - 1) * size + used)
-            errors[name][str(severity)] = error_rate(predict, np.asarray(images[part]), labels[part])
+            start = (severity - 1) * size
+            part = slice(start, start + used)
+            errors[name][str(severity)] = error_rate(predict, np.asarray(images[name][part]), labels[part])
             progress(i * len(SEVERITIES) + severity, len(CIFAR10_C) * len(SEVERITIES))
     return {"images": used, **_averaged(errors)}
 
 
-def _array(folder: Path, name: str) -> np.ndarray:
+def _load_cifar10_c(folder: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the labels and the images by corruption, all checked before the first of them is used."""
+    labels = load_array(folder, "labels")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0 or len(labels) % len(SEVERITIES):
+        raise UserError(
+            f"{folder / 'labels.npy'} must be ints, as many for each of {len(SEVERITIES)} severities, "
+            f"got {labels.dtype} {labels.shape}"
+        )
+    images = {}
+    for name in CIFAR10_C:
+        images[name] = load_array(folder, name)
+        if images[name].dtype != np.uint8 or images[name].shape != (len(labels), 32, 32, 3):
+            raise UserError(
+                f"{folder / name}.npy must be uint8 of shape {(len(labels), 32, 32, 3)}, "
+                f"got {images[name].dtype} {images[name].shape}"
+            )
+    return labels, images
+
+
+def load_array(folder: Path, name: str) -> np.ndarray:
+    """Return ``NAME.npy`` of a CIFAR-10-C folder, read from disk as it is used; nothing in it is ever run.
+
+    Raises:
+        UserError: the file is missing, or is not an array of numbers.
+    """
     try:
         return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -91,24 +130,32 @@ def _array(folder: Path, name: str) -> np.ndarray:
 
 
 def _averaged(errors: dict[str, dict[str, float]]) -> dict[str, Any]:
-    means = {name: float(np.mean(list(by_severity.values()))) for name, by_severity in errors.items()}
-    return {"mean_error": float(np.mean(list(means.values()))), "mean_errors": means, "errors": errors}
+    mean_errors = {name: float(np.mean(list(by_severity.values()))) for name, by_severity in errors.items()}
+    mean_error = float(np.mean(list(mean_errors.values())))
+    return {"mean_error": mean_error, "mean_errors": mean_errors, "errors": errors}
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run under the in-house corruptions, and on CIFAR-10-C where its folder is given."""
     images, labels = subject.test(IMAGES)
-    result = {
+    benchmark = {}  # first, so that a wrong folder is answered at once
+    if subject.cifar10_c is not None:
+        benchmark["cifar10_c"] = _measure_cifar10_c(subject, subject.cifar10_c, progress)
+    return {
         "protocol": f"plain mean error over {len(CORRUPTIONS)} in-house corruptions x {len(SEVERITIES)} severities, "
         f"seed 0, first {len(images)} test images; own strengths, not comparable with published CIFAR-10-C errors",
         "images": len(images),
         **corruption_errors(subject.predict, images, labels, progress=progress),
+        **benchmark,
     }
-    if subject.cifar10_c is not None:
-        if subject.dataset.name != "cifar10" or images.shape[1:3] != (32, 32):
-            kind = f"{subject.dataset.name} at {images.shape[1]} x {images.shape[2]}"
-            raise UserError(f"CIFAR-10-C fits runs on cifar10 at 32 x 32, got a run on {kind}")
-        found = cifar10_c_errors(subject.predict, subject.cifar10_c, count=subject.images, progress=progress)
-        protocol = f"CIFAR-10-C: plain mean error over 15 corruptions x 5 severities, {found['images']} images each"
-        result["cifar10_c"] = {"protocol": protocol, **found}
-    return result
+
+
+def _measure_cifar10_c(subject: Subject, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Return the run's errors on CIFAR-10-C."""
+    height, width = subject.dataset.test.images.shape[1:3]
+    if subject.dataset.name != "cifar10" or (height, width) != (32, 32):
+        kind = f"{subject.dataset.name} at {height} x {width}"
+        raise UserError(f"CIFAR-10-C fits runs on cifar10 at 32 x 32, got a run on {kind}")
+    found = cifar10_c_errors(subject.predict, folder, count=subject.max_images, progress=progress)
+    protocol = f"CIFAR-10-C: plain mean error over 15 corruptions x 5 severities, {found['images']} images each"
+    return {"protocol": protocol, **found}

@@ -1,11 +1,15 @@
 """Where a model downsamples, and what arrives there."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 from flax import nnx
 from jax import Array
 
 from strideflax.operators.base import Downsample
+
+Path: TypeAlias = tuple[Any, ...]  # names of attributes and places in lists, from a model to one of its parts
 
 
 class Arrival(NamedTuple):
@@ -21,11 +25,11 @@ class Arrival(NamedTuple):
 
 
 class _Recorder(nnx.Module):
-    """A downsampling operator that notes what it is called with."""
+    """Stands in an operator's place: notes what the operator is called with, then calls it."""
 
-    def __init__(self, name: str, operator: Downsample, arrivals: dict[str, Arrival]):
+    def __init__(self, operator: Downsample, note: Callable[[Arrival], None]):
         self.operator = operator
-        self._note = lambda arrival: arrivals.__setitem__(name, arrival)
+        self._note = note
 
     def __call__(self, x: Array, *, index: Array | None = None, **options: Any) -> Array:
         self._note(Arrival(x, index))
@@ -48,37 +52,47 @@ def site_arrivals(model: nnx.Module, x: Array) -> dict[str, Arrival]:
     copy = nnx.merge(*nnx.split(model))
     arrivals: dict[str, Arrival] = {}
     for path, operator in _operators(copy):
-        parent, last = _at(copy, path[:-1]), path[-1]
-        recorder = _Recorder(_name(copy, path), operator, arrivals)
-        if isinstance(last, int):
-            parent[last] = recorder
+        recorder = _Recorder(operator, partial(arrivals.__setitem__, _name(copy, path)))
+        parent, place = _at(copy, path[:-1]), path[-1]
+        if isinstance(place, int):
+            parent[place] = recorder
         else:
-            setattr(parent, last, recorder)
+            setattr(parent, place, recorder)
     copy(x)
     return arrivals
 
 
 def _operators(model: nnx.Module) -> list[tuple[tuple[Any, ...], Downsample]]:
     """Return the outermost downsampling operators with their paths, the stem's first."""
-    found = {
-        path: module
-        for path, module in nnx.iter_modules(model)
-        if isinstance(module, Downsample) and max(module.stride) > 1
-    }
-    outermost = [path for path in found if not any(path[:end] in found for end in range(len(path)))]
-    return [(path, found[path]) for path in sorted(outermost, key=lambda path: (path[0] == "blocks", path))]
+    operators = {}
+    for path, module in nnx.iter_modules(model):
+        if isinstance(module, Downsample) and max(module.stride) > 1:
+            operators[path] = module
+    outermost = [path for path in operators if not _is_inside(path, operators)]
+    outermost.sort(key=lambda path: (path[0] == "blocks", path))
+    return [(path, operators[path]) for path in outermost]
 
 
-def _at(model: nnx.Module, path: tuple[Any, ...]) -> Any:
+def _is_inside(path: Path, operators: dict[Path, Downsample]) -> bool:
+    """Return whether the module at ``path`` is a part of one of ``operators``."""
+    return any(path[:end] in operators for end in range(len(path)))
+
+
+def _at(model: nnx.Module, path: Path) -> Any:
+    """Return what stands at ``path`` in ``model``."""
     part: Any = model
     for step in path:
         part = part[step] if isinstance(step, int) else getattr(part, step)
     return part
 
 
-def _name(model: nnx.Module, path: tuple[Any, ...]) -> str:
-    """Return a site's name: its path with a block's own name, without the place in a list of layers."""
-    steps = path[: path.index("layers")] or path if "layers" in path else path
+def _name(model: nnx.Module, path: Path) -> str:
+    """Return a site's name, e.g. "stage2/block1/reduction" for ``("blocks", 2, "reduction", "layers", 0)``.
+
+    A block stands by its own name, and a place in a list of layers is left out unless it is all that there is.
+    """
+    end = path.index("layers") if "layers" in path else 0
+    steps = path[:end] if end > 0 else path
     if steps[0] == "blocks":
         steps = (_at(model, steps[:2]).name, *steps[2:])
-    return "/".join(map(str, steps))
+    return "/".join(str(step) for step in steps)

@@ -1,53 +1,101 @@
-"""What the measures look at: a finished run and its images."""
+"""What the measures look at: a finished run and the images that it was trained on."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.tree_util import Partial
 
+from strideflax.data.augment import normalize
 from strideflax.data.dataset import Dataset, load_dataset
-from strideflax.measuring.functions import feature_function, predictor
+from strideflax.errors import UserError
+from strideflax.measuring.predictor import feature_function, predictor
 from strideflax.training.run_folder import FinishedRun
+
+
+def load_images(run: FinishedRun, data_dir: str | None = None) -> Dataset:
+    """Load the data set that ``run`` was trained on.
+
+    Args:
+        run: the run.
+        data_dir: where its images are now; None if they are where they were.
+
+    Raises:
+        DataError: no images there, or damaged ones.
+        UserError: other images than those of the run.
+    """
+    data = run.config.data if data_dir is None else dataclasses.replace(run.config.data, dir=data_dir)
+    dataset = load_dataset(data)
+    expected = (run.result.get("dataset") or {}).get("fingerprint")
+    if dataset.fingerprint != expected:
+        raise UserError(
+            f"{run.folder} was trained on images with fingerprint {expected}, but those found have "
+            f"{dataset.fingerprint}; name the folder of the right ones with --data-dir"
+        )
+    return dataset
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A finished run, the data set that it was trained on, and how much of it to use.
+    """A finished run, its images, and how much of them to use.
 
     Attributes:
         run: the run.
-        dataset: its data set.
-        images: test images that a measure uses at most; 0 leaves each measure its own number.
+        load: returns the data set that the run was trained on; called when a measure first needs it.
+        max_images: test images that a measure uses at most; 0 leaves each measure its own number.
         cifar10_c: folder with the arrays of CIFAR-10-C (Hendrycks and Dietterich 2019), or None.
     """
 
     run: FinishedRun
-    dataset: Dataset
-    images: int = 0
+    load: Callable[[], Dataset]
+    max_images: int = 0
     cifar10_c: Path | None = None
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set that the run was trained on."""
+        return self.load()
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation of the training pixels / 255, per channel: from the run's result if they stand there."""
+        stored = self.run.result.get("dataset") or {}
+        if "mean" in stored and "std" in stored:
+            return tuple(stored["mean"]), tuple(stored["std"])
+        return self.dataset.mean, self.dataset.std
 
     @cached_property
     def predict(self) -> Partial:
         """Images uint8 -> logits, by the final weights."""
-        return predictor(self.run.model, self.dataset.mean, self.dataset.std)
+        return predictor(self.run.model, *self.statistics)
 
     @cached_property
     def features(self) -> Partial:
         """Images uint8 -> the last feature map, by the final weights."""
-        return feature_function(self.run.model, self.dataset.mean, self.dataset.std)
+        return feature_function(self.run.model, *self.statistics)
 
     def test(self, count: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first ``count`` test images and their labels, 0 for all, capped by `images`."""
-        limits = [limit for limit in (count, self.images) if limit] or [len(self.dataset.test)]
-        return self.dataset.test.images[: min(limits)], self.dataset.test.labels[: min(limits)]
+        """Return the first ``count`` test images and their labels, 0 for all, and no more than `max_images`."""
+        used = len(self.dataset.test)
+        for limit in (count, self.max_images):
+            if limit:
+                used = min(used, limit)
+        return self.dataset.test.images[:used], self.dataset.test.labels[:used]
+
+    def normalized_batches(self, images: np.ndarray, batch_size: int) -> list[Array]:
+        """Return uint8 ``images`` as the model takes them: batches of float32, the last one possibly smaller."""
+        starts = range(0, len(images), batch_size)
+        return [normalize(jnp.asarray(images[start : start + batch_size]), *self.statistics) for start in starts]
 
     @cached_property
     def shapes(self) -> Dataset:
-        """The embedded data set, whose images come with their object's centre: the same for every run."""
-        like = self.run.config.data
+        """The embedded data set in the run's image size: the same for every run, with each object's centre."""
+        data = self.run.config.data
         return load_dataset(
-            dataclasses.replace(like, name="shapes", dir="", train_count=2000, val_count=500, test_count=1000)
+            dataclasses.replace(data, name="shapes", dir="", train_count=2000, val_count=500, test_count=1000)
         )

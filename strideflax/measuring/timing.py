@@ -24,7 +24,7 @@ def call_seconds(call: Callable[[], Any], *, repeats: int = REPEATS, warmup: int
 
 
 def spread(seconds: np.ndarray) -> dict[str, float]:
-    """Return the median and the quartiles in milliseconds."""
+    """Return the median and the quartiles of ``seconds`` in milliseconds."""
     low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75)) * 1000
     return {"median_ms": float(median), "low_quartile_ms": float(low), "high_quartile_ms": float(high)}
 

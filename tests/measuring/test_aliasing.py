@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from strideflax.measuring.aliasing import alias_energies, aliasing, fourier_shift, low_pass, shift_energies
+from strideflax.measuring.aliasing import alias_energies, fourier_shift, low_pass, shift_energies, site_aliasing
 from strideflax.operators.polyphase import AdaptivePolyphase
 from strideflax.operators.pool import MaxPool
 from strideflax.operators.strided import StridedConv, Subsample
@@ -107,7 +107,7 @@ def test_a_model_is_measured_site_by_site_over_all_batches():
     conv = StridedConv(2, 3, stride=2, padding="CIRCULAR", rngs=nnx.Rngs(0))
     pool = MaxPool(3, stride=(2, 1))
     x = noise((6, 8, 8, 2))
-    result = aliasing(Net(conv, pool), [jnp.asarray(x[:3]), jnp.asarray(x[3:])])
+    result = site_aliasing(Net(conv, pool), [jnp.asarray(x[:3]), jnp.asarray(x[3:])])
     assert [(site["operator"], site["stride"]) for site in result.values()] == [
         ("StridedConv", [2, 2]),
         ("MaxPool", [2, 1]),
@@ -126,7 +126,7 @@ class NoFilter(Subsample):
 
 
 def test_an_operator_without_a_dense_map_says_why_it_has_no_number():
-    site = aliasing(Net(NoFilter(1, stride=2)), [jnp.ones((1, 4, 4, 1))])["layers/0"]
+    site = site_aliasing(Net(NoFilter(1, stride=2)), [jnp.ones((1, 4, 4, 1))])["layers/0"]
     assert site["alias_energy"] is None
     assert site["reason"] == "NoFilter is not a filter followed by subsampling"
     assert site["one_pixel_shift_error"] == pytest.approx(0, abs=1e-6)

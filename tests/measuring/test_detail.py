@@ -4,7 +4,7 @@ import pytest
 from configs.baseline import baseline
 from strideflax.config import Config
 from strideflax.inspection import inspect_model
-from strideflax.measuring.detail import pooled_to, position_error_pixels, ridge_error_pixels, undownsampled
+from strideflax.measuring.detail import average_to, position_error_pixels, ridge_error_pixels, undownsampled
 from strideflax.measuring.sites import downsampling_sites
 from strideflax.model import abstract_model
 
@@ -55,7 +55,7 @@ def test_the_strength_is_chosen_on_validation_and_not_on_test():
 
 def test_pooled_maps_are_block_means():
     x = np.random.default_rng(0).normal(size=(2, 4, 6, 3))
-    assert np.allclose(pooled_to(x, (2, 3)), x.reshape(2, 2, 2, 3, 2, 3).mean((2, 4)), atol=1e-12)
+    assert np.allclose(average_to(x, (2, 3)), x.reshape(2, 2, 2, 3, 2, 3).mean((2, 4)), atol=1e-12)
 
 
 def test_the_undownsampled_net_is_the_same_net_without_a_stride():

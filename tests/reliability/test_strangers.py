@@ -97,11 +97,11 @@ def test_arrays_of_objects_are_refused(tmp_path):
     import numpy as np
 
     from strideflax.errors import UserError
-    from strideflax.measuring.robustness import _array
+    from strideflax.measuring.robustness import load_array
 
     np.save(tmp_path / "labels.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(UserError, match=r"labels\.npy can't be read .*Python objects"):
-        _array(tmp_path, "labels")
+        load_array(tmp_path, "labels")
 
 
 def test_distributed_without_a_cluster_is_told_in_a_line(tmp_path):

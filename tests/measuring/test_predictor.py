@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from strideflax.measuring.functions import feature_function, in_batches, predictor
+from strideflax.measuring.batches import in_batches
+from strideflax.measuring.predictor import feature_function, predictor
 
 
 class Net(nnx.Module):

@@ -1,6 +1,7 @@
 """All measures on one tiny finished run: what stands in its folder afterwards."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -11,10 +12,12 @@ from strideflax.config import Config
 from strideflax.data.dataset import Dataset, Split
 from strideflax.data.shapes import draw_shapes
 from strideflax.errors import UserError
-from strideflax.measuring import receptive_field, shift_consistency
 from strideflax.measuring.corruptions import CORRUPTIONS, SEVERITIES
+from strideflax.measuring.evaluate import evaluate_run
+from strideflax.measuring.measures import MEASURES
+from strideflax.measuring.receptive_field import PICTURE
+from strideflax.measuring.shifts import BORDERS
 from strideflax.measuring.subject import Subject
-from strideflax.measuring.table import MEASURES, evaluate_run
 from strideflax.model import MiniResNet
 from strideflax.training.run_folder import FinishedRun
 
@@ -45,7 +48,7 @@ def results(run):
     patch = pytest.MonkeyPatch()
     patch.setattr(Subject, "shapes", dataset())
     reports = []
-    found = evaluate_run(run, dataset(), progress=lambda *report: reports.append(report), images=COUNT)
+    found = evaluate_run(run, progress=lambda *report: reports.append(report), load=dataset, images=COUNT)
     patch.undo()
     return found, reports
 
@@ -61,7 +64,7 @@ def test_every_measure_leaves_a_file_with_protocol_seconds_and_device(run, resul
         if name not in ("cost", "detail"):
             assert stored["images"] == COUNT
             assert f"first {COUNT} test images" in stored["protocol"]
-    assert (run.folder / "measures" / receptive_field.PICTURE).exists()
+    assert (run.folder / "measures" / PICTURE).exists()
     assert not [path for path in (run.folder / "measures").iterdir() if path.name.startswith(".")]
 
 
@@ -73,12 +76,12 @@ def test_every_measure_tells_how_far_it_is(results):
 
 
 def test_the_measures_hold_what_their_functions_return(run, results):
-    found, subject = results[0], Subject(run, dataset(), images=COUNT)
+    found, subject = results[0], Subject(run, dataset, max_images=COUNT)
     images, labels = subject.test()
     assert len(images) == COUNT
     classes = np.asarray(subject.predict(images).argmax(-1))
     assert found["calibration"]["accuracy"] == (classes == labels).mean()
-    for border in shift_consistency.BORDERS:
+    for border in BORDERS:
         assert list(found["shift_consistency"][border]["consistency"]) == ["1", "2", "3", "4"]
     assert found["shift_consistency"]["circular"]["unshifted_accuracy"] == found["calibration"]["accuracy"]
     assert list(found["aliasing"]["sites"]) == ["stem", "stage1/block1/reduction", "stage1/block1/shortcut"]
@@ -113,12 +116,12 @@ def test_cost_has_times_and_says_where_the_memory_comes_from(results):
 @pytest.mark.parametrize("names", [["speed"], ["cost", "shift"], [""], []])
 def test_an_unknown_measure_is_answered_before_anything_runs(run, names):
     with pytest.raises(UserError, match="known: calibration, shift_consistency, aliasing, detail, robustness") as error:
-        evaluate_run(run, dataset(), names)
+        evaluate_run(run, names, load=dataset)
     assert "\n" not in str(error.value)
 
 
 def test_cifar10_c_is_for_runs_on_cifar10(run, tmp_path):
     with pytest.raises(UserError, match="CIFAR-10-C fits runs on cifar10 at 32 x 32, got a run on shapes"):
-        evaluate_run(run, dataset(), ["robustness"], cifar10_c=tmp_path)
+        evaluate_run(run, ["robustness"], load=dataset, cifar10_c=tmp_path)
     with pytest.raises(UserError, match=r"labels\.npy can't be read"):
-        evaluate_run(run, dataset("cifar10"), ["robustness"], cifar10_c=tmp_path, images=2)
+        evaluate_run(run, ["robustness"], load=partial(dataset, "cifar10"), cifar10_c=tmp_path, images=2)

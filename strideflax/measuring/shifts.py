@@ -8,7 +8,16 @@ import numpy as np
 from jax import Array, lax
 from jax.tree_util import Partial
 
-from strideflax.measuring.functions import ImageFunction, Progress, as_argument, filled, ignore
+from strideflax.measuring.batches import (
+    BATCH_SIZE,
+    ImageFunction,
+    Progress,
+    as_pytree,
+    check_images,
+    check_labels,
+    no_progress,
+    pad_batch,
+)
 from strideflax.measuring.subject import Subject
 
 # Border -> np.pad mode that fills the pixels which move in; crop moves a window inside the image and invents none.
@@ -17,11 +26,48 @@ IMAGES = 1000
 MAX_SHIFT = 4
 
 
+def shift_consistency(
+    predict: ImageFunction,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    border: str,
+    max_shift: int = MAX_SHIFT,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Return how often a net gives an image the same class wherever it stands, over all shifts by up to ``max_shift``.
+
+    The consistency is the share of pairs of different shifts, of all (2 m + 1)^2, that get the same class: the exact
+    value of what Zhang 2019 (arXiv:1904.11486) estimates from random pairs.
+
+    Args:
+        predict: images ``[batch, height, width, channels]`` -> logits ``[batch, classes]``, a traceable JAX function.
+        images: ``[n, height, width, channels]`` of the type that ``predict`` takes.
+        labels: the true classes, int ``[n]``.
+        border: see `shifted_classes`.
+        max_shift: pixels.
+        batch_size: images at once.
+        progress: told the number of forward passes done (images times shifts).
+
+    Returns:
+        As `consistency_of_classes`; all values are shares from 0 to 1.
+
+    Raises:
+        ValueError: no images, labels that do not fit them, an unknown border, or shifts as large as the image.
+    """
+    check_images(images, labels)
+    classes = shifted_classes(
+        predict, images, border=border, max_shift=max_shift, batch_size=batch_size, progress=progress
+    )
+    return consistency_of_classes(classes, labels)
+
+
 @partial(jax.jit, static_argnums=4)
-def _class_at(predict: Partial, extended: Array, row: Array, column: Array, size: tuple[int, int]) -> Array:
+def _class_of_window(predict: Partial, padded: Array, row: Array, column: Array, size: tuple[int, int]) -> Array:
     """Return the class of the window of ``size`` whose first pixel is ``(row, column)``, int ``[batch]``."""
-    batch, _, _, channels = extended.shape
-    return predict(lax.dynamic_slice(extended, (0, row, column, 0), (batch, *size, channels))).argmax(-1)
+    batch, _, _, channels = padded.shape
+    return predict(lax.dynamic_slice(padded, (0, row, column, 0), (batch, *size, channels))).argmax(-1)
 
 
 def shifted_classes(
@@ -30,44 +76,48 @@ def shifted_classes(
     *,
     border: str,
     max_shift: int = MAX_SHIFT,
-    batch_size: int = 250,
-    progress: Progress = ignore,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress = no_progress,
 ) -> np.ndarray:
-    """Return the predicted class at every shift, int ``[n, 2 m + 1, 2 m + 1]``; shift (0, 0) is in the middle.
+    """Return the predicted class at every shift, int ``[n, 2 m + 1, 2 m + 1]``; no shift is in the middle.
 
     Args:
-        predict: images uint8 ``[batch, height, width, channels]`` -> logits, a traceable JAX function.
-        images: uint8 ``[n, height, width, channels]``.
+        predict: images ``[batch, height, width, channels]`` -> logits ``[batch, classes]``, a traceable JAX function.
+        images: ``[n, height, width, channels]`` of the type that ``predict`` takes.
         border: what moves in: "circular" (the other side), "reflect" (the mirrored image, edge pixel not repeated),
             "zero" (black), or "crop": the net sees a window of ``(height - 2 m, width - 2 m)`` moving inside the image.
         max_shift: m, pixels.
         batch_size: images at once.
-        progress: told the number of forward passes (images times shifts).
+        progress: told the number of forward passes done (images times shifts).
 
     Raises:
-        ValueError: an unknown border, or shifts as large as the image.
+        ValueError: no images, an unknown border, or shifts as large as the image.
     """
+    check_images(images)
     height, width = images.shape[1:3]
     if border not in BORDERS:
         raise ValueError(f"border must be one of {', '.join(BORDERS)}, got {border!r}")
     if not 1 <= max_shift < min(height, width) / 2:
         raise ValueError(f"max_shift must be 1 or more and under half the image {(height, width)}, got {max_shift}")
-    mode, predict, steps = BORDERS[border], as_argument(predict), 2 * max_shift + 1
+    predict = as_pytree(predict)
+    mode = BORDERS[border]
     size = (height, width) if mode else (height - 2 * max_shift, width - 2 * max_shift)
-    classes = np.empty((len(images), steps, steps), np.int32)
+    positions = 2 * max_shift + 1  # along each axis
+    classes = np.empty((len(images), positions, positions), np.int32)
     batch_size = min(batch_size, len(images))
     for start in range(0, len(images), batch_size):
-        extended, real = filled(images[start : start + batch_size], batch_size), min(batch_size, len(images) - start)
+        count = min(batch_size, len(images) - start)
+        padded = pad_batch(images[start : start + count], batch_size)
         if mode:
             margin = (max_shift, max_shift)
-            extended = np.pad(extended, ((0, 0), margin, margin, (0, 0)), mode=mode)  # type: ignore[call-overload]
-        extended = jax.device_put(extended)
-        for row in range(steps):
-            for column in range(steps):
+            padded = np.pad(padded, ((0, 0), margin, margin, (0, 0)), mode=mode)  # type: ignore[call-overload]
+        padded = jax.device_put(padded)
+        for row in range(positions):
+            for column in range(positions):
                 # A window that starts earlier shows the content later: the shift is max_shift - start.
-                found = _class_at(predict, extended, steps - 1 - row, steps - 1 - column, size)
-                classes[start : start + batch_size, row, column] = np.asarray(found)[:real]
-            progress(start * steps**2 + (row + 1) * steps * real, len(images) * steps**2)
+                found = _class_of_window(predict, padded, positions - 1 - row, positions - 1 - column, size)
+                classes[start : start + count, row, column] = np.asarray(found)[:count]
+            progress(start * positions**2 + (row + 1) * positions * count, len(images) * positions**2)
     return classes
 
 
@@ -84,7 +134,7 @@ def agreement_of_pairs(classes: np.ndarray) -> np.ndarray:
     return (counts * (counts - 1)).sum(1) / (votes.shape[1] * (votes.shape[1] - 1))
 
 
-def shift_consistency(classes: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def consistency_of_classes(classes: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Return the consistency for each m up to the largest, and the map of agreement with the unshifted prediction.
 
     Args:
@@ -95,17 +145,18 @@ def shift_consistency(classes: np.ndarray, labels: np.ndarray) -> dict[str, Any]
         ``consistency`` and ``consistency_given_correct`` (over images whose unshifted prediction is right, None without
         any) by m as a string, and ``agreement_map``, ``[2 m + 1][2 m + 1]`` shares, rows down, no shift in the middle.
     """
+    check_labels(labels, len(classes))
     middle = classes.shape[1] // 2
     unshifted = classes[:, middle, middle]
     correct = unshifted == labels
-    overall, given_correct = {}, {}
+    consistency, given_correct = {}, {}
     for m in range(1, middle + 1):
         inner = slice(middle - m, middle + m + 1)
         agreement = agreement_of_pairs(classes[:, inner, inner])
-        overall[str(m)] = float(agreement.mean())
+        consistency[str(m)] = float(agreement.mean())
         given_correct[str(m)] = float(agreement[correct].mean()) if correct.any() else None
     return {
-        "consistency": overall,
+        "consistency": consistency,
         "consistency_given_correct": given_correct,
         "unshifted_accuracy": float(correct.mean()),
         "agreement_map": (classes == unshifted[:, None, None]).mean(0).tolist(),
@@ -121,11 +172,9 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
         "images": len(images),
     }
     for i, border in enumerate(BORDERS):
-        classes = shifted_classes(
-            subject.predict,
-            images,
-            border=border,
-            progress=lambda done, total, i=i: progress(i * total + done, len(BORDERS) * total),  # type: ignore[misc]
-        )
-        result[border] = shift_consistency(classes, labels)
+
+        def border_progress(done: int, total: int, borders_done: int = i) -> None:
+            progress(borders_done * total + done, len(BORDERS) * total)
+
+        result[border] = shift_consistency(subject.predict, images, labels, border=border, progress=border_progress)
     return result

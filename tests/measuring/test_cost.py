@@ -1,6 +1,6 @@
 import pytest
 
-from strideflax.measuring.operator_cost import operator_cost
+from strideflax.measuring.cost import operator_cost
 
 
 def test_an_operator_is_timed_forward_and_backward():

@@ -4,7 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from strideflax.measuring.shift_consistency import BORDERS, agreement_of_pairs, shift_consistency, shifted_classes
+from strideflax.measuring.shifts import (
+    BORDERS,
+    agreement_of_pairs,
+    consistency_of_classes,
+    shift_consistency,
+    shifted_classes,
+)
 
 
 def random_images(count=3, size=8, seed=0):
@@ -32,7 +38,7 @@ def dot(row, column, size=8):
 def test_a_net_blind_to_circular_shifts_scores_exactly_1():
     images = random_images()
     labels = np.asarray(mean_net(jnp.asarray(images)).argmax(-1))
-    result = shift_consistency(shifted_classes(mean_net, images, border="circular", max_shift=3), labels)
+    result = shift_consistency(mean_net, images, labels, border="circular", max_shift=3)
     assert result["consistency"] == {"1": 1.0, "2": 1.0, "3": 1.0}
     assert result["consistency_given_correct"] == {"1": 1.0, "2": 1.0, "3": 1.0}
     assert np.array_equal(result["agreement_map"], np.ones((7, 7)))
@@ -41,7 +47,7 @@ def test_a_net_blind_to_circular_shifts_scores_exactly_1():
 def test_a_net_that_flips_at_one_known_shift_scores_the_hand_computed_value():
     # The dot at (2, 1) reaches the first pixel by the shift (-2, -1) alone: m = 1 never, m = 2 once of 25 shifts.
     for border in ("circular", "zero"):
-        result = shift_consistency(shifted_classes(corner_net, dot(2, 1), border=border, max_shift=2), np.array([0]))
+        result = shift_consistency(corner_net, dot(2, 1), np.array([0]), border=border, max_shift=2)
         assert result["consistency"]["1"] == 1.0
         assert result["consistency"]["2"] == pytest.approx(24 * 23 / (25 * 24), abs=1e-15)
         agreement = np.ones((5, 5))
@@ -96,11 +102,11 @@ def test_agreement_of_pairs_by_hand():
 def test_images_that_are_wrong_when_unshifted_do_not_count_in_the_conditional_number():
     classes = np.zeros((2, 3, 3), int)
     classes[1, 0, 0] = 1
-    result = shift_consistency(classes, np.array([0, 5]))
+    result = consistency_of_classes(classes, np.array([0, 5]))
     assert result["consistency_given_correct"] == {"1": 1.0}
     assert result["consistency"] == {"1": pytest.approx((1 + 8 * 7 / 72) / 2, abs=1e-15)}
     assert result["unshifted_accuracy"] == 0.5
-    assert shift_consistency(classes, np.array([5, 5]))["consistency_given_correct"] == {"1": None}
+    assert consistency_of_classes(classes, np.array([5, 5]))["consistency_given_correct"] == {"1": None}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""A function applied to many images, one batch of a fixed size after another, so that it is compiled once."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import numpy as np
+from jax import Array
+from jax.tree_util import Partial
+
+ImageFunction: TypeAlias = Callable[[Array], Array]  # images [batch, height, width, channels] -> [batch, ...]
+Progress: TypeAlias = Callable[[int, int], None]  # called with (done, total) units of work
+
+BATCH_SIZE = 250
+
+
+def no_progress(done: int, total: int) -> None:
+    """Take a report of progress and show nothing."""
+
+
+def as_pytree(function: ImageFunction) -> Partial:
+    """Return ``function`` as a pytree, which a jitted function takes as an argument."""
+    return function if isinstance(function, Partial) else Partial(function)
+
+
+@jax.jit
+def _apply(function: Partial, images: Array) -> Array:
+    return function(images)
+
+
+def in_batches(
+    function: ImageFunction, images: np.ndarray, *, batch_size: int = BATCH_SIZE, progress: Progress = no_progress
+) -> np.ndarray:
+    """Return ``function`` of all ``images``, ``[n, ...]``.
+
+    Args:
+        function: a traceable JAX function of ``[batch, height, width, channels]``.
+        images: ``[n, height, width, channels]`` of the type that ``function`` takes.
+        batch_size: images at once. The last batch is padded to it, and the surplus results are dropped.
+        progress: told the number of images done.
+
+    Raises:
+        ValueError: no images, or an array that is not four-dimensional.
+    """
+    check_images(images)
+    function, count = as_pytree(function), len(images)
+    batch_size = min(batch_size, count)
+    outputs = []
+    for start in range(0, count, batch_size):
+        batch = pad_batch(images[start : start + batch_size], batch_size)
+        outputs.append(np.asarray(_apply(function, batch))[: count - start])
+        progress(min(start + batch_size, count), count)
+    return np.concatenate(outputs)
+
+
+def pad_batch(batch: np.ndarray, size: int) -> np.ndarray:
+    """Return ``batch`` with copies of its first image appended up to ``size`` images."""
+    missing = size - len(batch)
+    if missing == 0:
+        return batch
+    return np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
+
+
+def check_images(images: np.ndarray, labels: np.ndarray | None = None) -> None:
+    """Raise ValueError unless ``images`` is a batch of one image or more, with one whole number each in ``labels``."""
+    shape = np.shape(images)
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"images must have the shape [n, height, width, channels], none of them 0, got {list(shape)}")
+    if labels is not None:
+        check_labels(labels, shape[0])
+
+
+def check_labels(labels: np.ndarray, count: int) -> None:
+    """Raise ValueError unless ``labels`` holds ``count`` classes, whole numbers from 0."""
+    labels = np.asarray(labels)
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be ints of shape [{count}], got {labels.dtype} {list(labels.shape)}")
+    if labels.min() < 0:
+        raise ValueError(f"labels must be classes from 0, got {labels.min()}")
