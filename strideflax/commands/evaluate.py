@@ -12,7 +12,7 @@ from rich.table import Table
 
 from strideflax.commands.console import console
 from strideflax.errors import UserError
-from strideflax.measuring.evaluate import evaluate_run
+from strideflax.measuring.evaluation import evaluate_run
 from strideflax.measuring.measures import MEASURES, check_measures
 from strideflax.measuring.subject import load_images
 from strideflax.training.restore import restore_run

@@ -14,7 +14,7 @@ from strideflax.measuring.calibration import (
 from strideflax.measuring.corruptions import CORRUPTIONS, corrupt
 from strideflax.measuring.cost import inference_cost, operator_cost, training_cost
 from strideflax.measuring.detail import position_error_pixels, probe_position, ridge_error_pixels
-from strideflax.measuring.evaluate import evaluate_run
+from strideflax.measuring.evaluation import evaluate_run
 from strideflax.measuring.measures import MEASURES, Measure
 from strideflax.measuring.predictor import feature_function, predictor
 from strideflax.measuring.receptive_field import effective_field, field_extent

@@ -13,7 +13,7 @@ from strideflax.data.dataset import Dataset, Split
 from strideflax.data.shapes import draw_shapes
 from strideflax.errors import UserError
 from strideflax.measuring.corruptions import CORRUPTIONS, SEVERITIES
-from strideflax.measuring.evaluate import evaluate_run
+from strideflax.measuring.evaluation import evaluate_run
 from strideflax.measuring.measures import MEASURES
 from strideflax.measuring.receptive_field import PICTURE
 from strideflax.measuring.shifts import BORDERS
