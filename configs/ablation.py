@@ -1,6 +1,6 @@
 """The study: operators x crop augmentation x paired seeds.
 
-python -m strideflax sweep --config configs/ablation.py --out runs/ablation
+strideflax sweep --config configs/ablation.py --out runs/ablation
 
 `configs/ablation.py:narrow` is the one for two CPU cores, whose results are shipped; `:quick` is on the embedded data set.
 """

@@ -1,6 +1,6 @@
 """Does a misaligned residual branch cost accuracy? SAME against SYMMETRIC padding, strided and max-pooled.
 
-python -m strideflax sweep --config configs/alignment.py --out runs/alignment
+strideflax sweep --config configs/alignment.py --out runs/alignment
 """
 
 from configs.baseline import baseline

@@ -1,6 +1,6 @@
 """Does a strided convolution replace a pool in a plain net? Four nets after Springenberg et al. 2015 (arXiv:1412.6806).
 
-python -m strideflax sweep --config configs/all_cnn.py --out runs/all_cnn
+strideflax sweep --config configs/all_cnn.py --out runs/all_cnn
 
 No shortcuts and, as there, no augmentation. Base: a convolution, then a max pool. Strided: the convolution takes the pool's
 stride. ConvPool: one more dense convolution before the pool. All-conv: one more convolution, strided, in the pool's

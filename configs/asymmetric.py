@@ -1,6 +1,6 @@
 """Strides per axis on non-square inputs: 32 x 64 images whose rows and columns are downsampled alike or not.
 
-python -m strideflax sweep --config configs/asymmetric.py --out runs/asymmetric
+strideflax sweep --config configs/asymmetric.py --out runs/asymmetric
 """
 
 from configs.baseline import baseline

@@ -1,6 +1,6 @@
 """How wide a blur? 2 to 7 taps beside the strided convolution.
 
-python -m strideflax sweep --config configs/blur_window.py --out runs/blur_window
+strideflax sweep --config configs/blur_window.py --out runs/blur_window
 """
 
 from configs.baseline import baseline

@@ -1,6 +1,6 @@
 """What is left of a gain at the stride's cost? Pools and the blur before the convolution, which then sees the small map.
 
-python -m strideflax sweep --config configs/equal_cost.py --out runs/equal_cost
+strideflax sweep --config configs/equal_cost.py --out runs/equal_cost
 
 Behind the convolution, as in `ablation.py`, they cost one and a half times the strided network's multiply-adds.
 """

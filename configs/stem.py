@@ -1,6 +1,6 @@
 """What does the stem cost? 7x7/2, 3x3/2 and 3x3/1, with and without a max pool behind it.
 
-python -m strideflax sweep --config configs/stem.py --out runs/stem
+strideflax sweep --config configs/stem.py --out runs/stem
 """
 
 from configs.baseline import baseline

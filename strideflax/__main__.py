@@ -1,65 +1,34 @@
-"""The command line: ``python -m strideflax COMMAND``."""
+"""The program: ``strideflax COMMAND``, also ``python -m strideflax COMMAND``."""
 
-import argparse
-import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
-from types import ModuleType
-
-from strideflax.commands.console import answer_mistakes
-from strideflax.training.memory import keep_memory
-from strideflax.training.quiet import quiet_storage
-
-COMMANDS = {
-    "train": "train one configuration (also: python train.py)",
-    "inspect": "show a model layer by layer: shapes, receptive fields, parameters, MACs, alignment",
-    "evaluate": "add measures to a finished run",
-    "bench": "time operators on this device",
-    "sweep": "run a grid of configurations",
-    "report": "write a report on a folder of runs",
-    "data": "show which images would be used",
-}
+from types import FrameType
 
 
-class Parser(argparse.ArgumentParser):
-    """Argument parsing that answers a mistake in one line."""
+def main(words: Sequence[str]) -> None:
+    """Run the command that ``words`` name."""
+    from strideflax.commands.command_line import program_parser, run_words
 
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Print one line and exit with 2."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
-
-
-def run_command(command: ModuleType, argv: Sequence[str], *, prog: str, description: str | None = None) -> None:
-    """Parse ``argv`` for a module of `strideflax.commands` and run it; ``--config.x=y`` words become ``args.overrides``."""
-    quiet_storage()
-    keep_memory()
-    parser = Parser(
-        prog=prog,
-        description=description or command.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.add_arguments(parser)
-    overrides = [word for word in argv if word.startswith("--config.")]
-    args = parser.parse_args([word for word in argv if not word.startswith("--config.")])
-    args.overrides = overrides
-    if overrides and not hasattr(args, "config"):
-        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    answer_mistakes(lambda: command.main(args))
+    run_words(program_parser(), words)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Run the command that ``argv`` names."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print("usage: python -m strideflax COMMAND [...]\n")
-        print("\n".join(f"  {name:9} {what}" for name, what in COMMANDS.items()))
-        raise SystemExit(0 if argv else 2)
-    name, *rest = argv
-    if name not in COMMANDS:
-        print(f"error: unknown command {name!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
-        raise SystemExit(2)
-    run_command(importlib.import_module(f"strideflax.commands.{name}"), rest, prog=f"python -m strideflax {name}")
+def program(only: str = "") -> None:
+    """Run the words of this process: those of any command, or of ``only`` one, as ``train.py`` does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end_at_once)  # until the imports below are done
+    from strideflax.commands import command_line, endings
+
+    endings.open_closed_files()
+    endings.watch_signals()
+    parser = command_line.command_parser(only) if only else command_line.program_parser()
+    command_line.run_words(parser, sys.argv[1:])
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    program()

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from strideflax.benchmark.contenders import CONTENDERS
+from strideflax.benchmark.contenders import CONTENDERS, REFERENCE
 from strideflax.benchmark.turns import Worker, WorkerError
 from strideflax.benchmark.workloads import Operator, Step, Workload, to_job
 
-REFERENCE = "auto"
 PROTOCOL = (
     "separate processes taking turns, at least 5 calls and 0.2 s a turn (training steps 1.5 s), the first call of a turn not "
     "counted; ratio: a rival's median time over strideflax's in the same round; median, lowest and highest over rounds; random "

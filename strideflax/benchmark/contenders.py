@@ -44,6 +44,7 @@ CONTENDERS = {
         framework="torch", description="torch.compile, channels last", compiled=True, channels_last=True
     ),
 }
+REFERENCE = "auto"  # strideflax itself, which the others are compared with
 RIVALS = {"lax": ("lax",), "torch": ("lax", "torch", "torch_last", "torch_compile")}
 
 

@@ -17,18 +17,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from strideflax.benchmark.axes import AXES
 from strideflax.benchmark.turns import Worker, WorkerError
 from strideflax.benchmark.workloads import Step, to_job
 from strideflax.config import Config
 
-AXES = {
-    "width": "channels of the first stage",
-    "image": "height and width of the image in pixels",
-    "batch": "images in a batch",
-    "devices": "devices that share the batch",
-    "dispatch": "training steps in one call of the device",
-    "seeds": "seeds trained at once in one program",
-}
 WIDTH_FACTORS = (0.25, 0.5, 1, 2)
 IMAGE_SIZES = (16, 32, 64)
 BATCHES = (16, 32, 64, 128, 256, 512)

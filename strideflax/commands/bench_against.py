@@ -1,4 +1,7 @@
-"""``bench --against``: strideflax and its rivals, in processes taking turns, as ratios with their spread."""
+"""Compare whole training steps and operators with a rival, as ratios with their spread.
+
+strideflax and its rivals run in processes of their own, which take turns.
+"""
 
 import argparse
 import importlib.util
@@ -6,35 +9,85 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from strideflax.benchmark.compare import PROTOCOL, REFERENCE, compare, introduce
-from strideflax.benchmark.contenders import RIVALS
-from strideflax.benchmark.floors import ATTEMPTS, CORES, FLOORS, check_floors
-from strideflax.benchmark.turns import open_workers
-from strideflax.benchmark.workloads import Increment, Product, Step, Workload, operators
-from strideflax.commands.console import console
-from strideflax.config import DTYPES
-from strideflax.config_file import read_config
+from strideflax.benchmark.contenders import REFERENCE, RIVALS
+from strideflax.commands.console import console, say_loading
+from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
-from strideflax.training.run_folder import write_json
+
+if TYPE_CHECKING:
+    from strideflax.benchmark.workloads import Workload
 
 TABLE_COLUMNS = 160  # never narrower: it would drop digits
+SHIPPED = tuple(f"configs/{name}.py" for name in ("stride2", "maxpool", "avgpool", "blurpool"))
 
 
-def against(args: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the rivals, each with its arguments."""
+    rivals = parser.add_subparsers(title="rivals", metavar="RIVAL")
+    lax = rivals.add_parser("lax", help="XLA's plain formulation, with XLA's gradients")
+    torch = rivals.add_parser("torch", help="the same, and PyTorch: eager in both layouts, and compiled")
+    for rival, choice in (("lax", lax), ("torch", torch)):
+        choice.set_defaults(main=main, parser=choice, rival=rival, check=False, torch_python=sys.executable)
+        add_comparison_arguments(choice)
+        choice.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
+    lax.add_argument(
+        "--check", action="store_true", help="instead, fail if one of a few operators is below its stated ratio"
+    )
+    add_torch_argument(torch)
+
+
+def add_comparison_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says which workloads are compared."""
+    parser.add_argument("--config", nargs="+", metavar="FILE.py[:ARG]", help=f"default: {' '.join(SHIPPED)}")
+    parser.add_argument("--dtypes", default="float32,bfloat16", metavar="A,B", help="default: %(default)s")
+    parser.add_argument("--only", default="", metavar="TEXT", help="workloads whose name holds TEXT")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=5, metavar="N", help="turns of each (default: %(default)s)"
+    )
+
+
+def add_torch_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of PyTorch's interpreter."""
+    parser.add_argument(
+        "--torch-python",
+        default=sys.executable,
+        metavar="FILE",
+        help="interpreter that has PyTorch (default: this one)",
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Measure, or check the floors."""
+    if not hasattr(args, "rival"):
+        args.parser.error(f"the rival is missing; known: {', '.join(RIVALS)}")
+    if args.check and args.config:
+        args.parser.error("--check measures operators alone, --config means nothing there")
+    say_loading()
+    if args.check:
+        _check(args)
+    else:
+        _against(args)
+
+
+def _against(args: argparse.Namespace) -> None:
     """Measure, print and store; exit with 1 if a rival did not compute the same."""
+    from strideflax.benchmark.compare import PROTOCOL, compare, introduce
+    from strideflax.benchmark.turns import open_workers
+    from strideflax.training.run_folder import write_json
+
     own_python = args.torch_python == sys.executable
-    if args.against == "torch" and own_python and importlib.util.find_spec("torch") is None:
+    if args.rival == "torch" and own_python and importlib.util.find_spec("torch") is None:
         raise UserError(
             "PyTorch is not installed; pip install 'strideflax[torch]' or give a --torch-python that has it"
         )
     workloads = _workloads(args)
     start, load = time.perf_counter(), os.getloadavg()[0]
-    with open_workers((REFERENCE, *RIVALS[args.against]), torch_python=args.torch_python) as workers:
+    with open_workers((REFERENCE, *RIVALS[args.rival]), torch_python=args.torch_python) as workers:
         about = introduce(workers)
         if "left_out" in about[REFERENCE]:
             raise UserError(f"{REFERENCE} can't start: {about[REFERENCE]['left_out']}")
@@ -69,8 +122,13 @@ def against(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
-def check(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace) -> None:
     """Check the floors that the options leave against the plain formulation; exit with 1 if one is not reached."""
+    from strideflax.benchmark.compare import PROTOCOL, introduce
+    from strideflax.benchmark.floors import ATTEMPTS, CORES, FLOORS, check_floors
+    from strideflax.benchmark.turns import open_workers
+    from strideflax.training.run_folder import write_json
+
     dtypes = _dtypes(args)
     floors = [floor for floor in FLOORS if args.only in floor.workload.name and floor.workload.dtype in dtypes]
     if not floors:
@@ -95,9 +153,12 @@ def check(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
-def _workloads(args: argparse.Namespace) -> list[Workload]:
+def _workloads(args: argparse.Namespace) -> "list[Workload]":
+    from strideflax.benchmark.workloads import Increment, Product, Step, operators
+    from strideflax.config_file import read_config
+
     dtypes = _dtypes(args)
-    configs = [(Path(spec.split(":")[0]).stem, read_config(spec, args.overrides)) for spec in args.config]
+    configs = [(Path(spec.split(":")[0]).stem, read_config(spec, args.overrides)) for spec in args.config or SHIPPED]
     steps = [Step.of(label, config, dtype=dtype) for dtype in dtypes for label, config in configs]
     listed: list[Workload] = [*steps, *(operator for dtype in dtypes for operator in operators(dtype))]
     chosen = [workload for workload in listed if args.only in workload.name]
@@ -107,6 +168,8 @@ def _workloads(args: argparse.Namespace) -> list[Workload]:
 
 
 def _dtypes(args: argparse.Namespace) -> list[str]:
+    from strideflax.config import DTYPES
+
     dtypes: list[str] = args.dtypes.split(",")
     if unknown := [dtype for dtype in dtypes if dtype not in DTYPES]:
         raise UserError(f"--dtypes must be some of {', '.join(DTYPES)}, got {unknown[0]!r}")

@@ -1,7 +1,7 @@
-"""``bench --all``: the comparison with PyTorch, every scaling curve and the overhead, one after another, into one folder.
+"""Measure all of this into one folder: the comparison with PyTorch, the overhead, every axis.
 
-For a machine that is lent for an hour, as one with an accelerator may be. Each part is a process of its own, so that none holds
-the device or takes the others down with it; what could not be done is said at the end.
+For a machine that is lent for an hour, as one with an accelerator may be. Each part is a process of its own, so that none
+holds the device or takes the others down with it; what could not be done is said at the end.
 """
 
 import argparse
@@ -9,44 +9,50 @@ import subprocess
 import sys
 from pathlib import Path
 
+from strideflax.benchmark.axes import AXES
 from strideflax.benchmark.contenders import SHARED_MEMORY
-from strideflax.benchmark.scaling import AXES
 from strideflax.benchmark.turns import process_environment
+from strideflax.commands.bench_against import SHIPPED, add_comparison_arguments, add_torch_argument
 from strideflax.commands.console import console
 
 MISTAKE = 2  # the exit status for what the user should mend
 
 
-def everything(args: argparse.Namespace) -> None:
-    """Do each part as by its own option; stop at once if the first finds a mistake, exit with 1 if another part failed."""
-    folder = folder_of(args.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {
-        "against": ["--against", "torch"],
-        "overhead": ["--overhead"],
-        **{f"scaling_{axis}": ["--scaling", axis] for axis in AXES},
-    }
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_comparison_arguments(parser)
+    add_torch_argument(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for the results (default: %(default)s)"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Do each part as by its own command; stop at once if the first finds a mistake, exit with 1 if another part failed."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    parts = part_words(args)
     failed = []
-    for number, (name, options) in enumerate(parts.items()):
-        console.print(f"{number + 1}/{len(parts)} {name}", style="bold", markup=False)
-        status = run_part([*options, "--out", str(folder / f"{name}.json"), *common_options(args)])
-        if status == MISTAKE and number == 0:
+    for number, (name, words) in enumerate(parts.items(), 1):
+        console.print(f"{number}/{len(parts)} {name}", style="bold", markup=False)
+        status = run_part([*words, "--rounds", str(args.rounds), "--out", str(args.out / f"{name}.json")])
+        if status == MISTAKE and number == 1:
             raise SystemExit(MISTAKE)
-        failed += [name] * (status != 0)
+        if status != 0:
+            failed.append(name)
     if failed:
         console.print(f"not done, or not wholly, see above: {', '.join(failed)}", style="red", markup=False)
         raise SystemExit(1)
 
 
-def folder_of(out: Path) -> Path:
-    """Return ``out``, without the ending of the other options' file."""
-    return out.with_suffix("") if out.suffix == ".json" else out
-
-
-def common_options(args: argparse.Namespace) -> list[str]:
-    """Return the words of the command line that every part gets."""
-    named = {"--rounds": args.rounds, "--dtypes": args.dtypes, "--only": args.only, "--torch-python": args.torch_python}
-    return [*(str(word) for option in named.items() for word in option), "--config", *args.config, *args.overrides]
+def part_words(args: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the words of each part: the comparison is of all configs, the others are of the first."""
+    configs = args.config or list(SHIPPED)
+    compared = ["--dtypes", args.dtypes, "--only", args.only, "--torch-python", args.torch_python, "--config", *configs]
+    first = ["--config", configs[0], *args.overrides]
+    parts = {"against": ["against", "torch", *compared, *args.overrides], "overhead": ["overhead", *first]}
+    for axis in AXES:
+        parts[f"scaling_{axis}"] = ["scaling", axis, *first]
+    return parts
 
 
 def run_part(words: list[str]) -> int:

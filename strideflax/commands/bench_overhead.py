@@ -1,22 +1,35 @@
-"""``bench --overhead``: what a run costs besides its steps."""
+"""Measure what a run costs besides its steps: its start, its loop, its memory."""
 
 import argparse
 import subprocess
+from pathlib import Path
 
-import numpy as np
-
-from strideflax.benchmark.overhead import STEPS, loop_seconds, memory_bytes, start_seconds
-from strideflax.commands.console import console
-from strideflax.config_file import read_config
+from strideflax.commands.console import console, say_loading
+from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
-from strideflax.training.compile_cache import keep_compiled
-from strideflax.training.environment import describe_device, versions
-from strideflax.training.run_folder import write_json
 
 
-def overhead(args: argparse.Namespace) -> None:
-    """Measure the first config's start, loop and memory, print and store them."""
-    spec = args.config[0]
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--config", default="configs/stride2.py", metavar="FILE.py[:ARG]", help="default: %(default)s")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=5, metavar="N", help="measurements of each (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Measure the config's start, loop and memory, print and store them."""
+    say_loading()
+    import numpy as np
+
+    from strideflax.benchmark.overhead import STEPS, loop_seconds, memory_bytes, start_seconds
+    from strideflax.config_file import read_config
+    from strideflax.training.compile_cache import keep_compiled
+    from strideflax.training.environment import describe_device, versions
+    from strideflax.training.run_folder import write_json
+
+    spec = args.config
     config = read_config(spec, args.overrides)
     keep_compiled()
     planned, counted = memory_bytes(config)

@@ -1,21 +1,38 @@
-"""``bench --scaling``: images per second along an axis, as JSON and as a plot beside it."""
+"""Measure the training step's images per second along an axis, such as the batch.
+
+Writes them as JSON, with a plot beside it.
+"""
 
 import argparse
 from pathlib import Path
 
-from strideflax.benchmark.scaling import AXES, draw_scaling, ideal, measure_points, points
-from strideflax.benchmark.turns import WorkerError
-from strideflax.commands.console import console
-from strideflax.config_file import read_config
+from strideflax.benchmark.axes import AXES
+from strideflax.commands.console import console, say_loading
+from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
-from strideflax.training.run_folder import write_json
 
 
-def scale(args: argparse.Namespace) -> None:
-    """Measure the first config along ``args.scaling``, print each point, store and draw those that could be measured."""
-    axis, spec = args.scaling, args.config[0]
-    config = read_config(spec, args.overrides)
-    along, rows = points(axis, config, label=Path(spec.split(":")[0]).stem), []
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("axis", choices=AXES, metavar="AXIS", help=", ".join(AXES))
+    parser.add_argument("--config", default="configs/stride2.py", metavar="FILE.py[:ARG]", help="default: %(default)s")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=5, metavar="N", help="turns of each point (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Measure the config along the axis, print each point, store and draw those that could be measured."""
+    say_loading()
+    from strideflax.benchmark.scaling import draw_scaling, ideal, measure_points, points
+    from strideflax.benchmark.turns import WorkerError
+    from strideflax.config_file import read_config
+    from strideflax.training.run_folder import write_json
+
+    axis = args.axis
+    config = read_config(args.config, args.overrides)
+    along, rows = points(axis, config, label=Path(args.config.split(":")[0]).stem), []
     missing = ""
     try:
         for row in measure_points(along, rounds=args.rounds):

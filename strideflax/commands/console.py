@@ -2,33 +2,30 @@
 
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from strideflax.errors import UserError
-from strideflax.training.stop_signal import StoppedAtOnce
-
-console = Console(highlight=False, soft_wrap=True)
+from strideflax.wording import counted
 
 
-def answer_mistakes(run: Callable[[], None]) -> None:
-    """Call ``run``; a mistake or a disk's trouble prints one line and exits with 2, an interruption with 130 or 143."""
-    try:
-        run()
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:  # a full disk, a read-only folder
-        where = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror or ' '.join(str(error).split())}{where}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except (KeyboardInterrupt, StoppedAtOnce) as stop:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(getattr(stop, "exit_code", 130)) from None
+class Screen(Console):
+    """A console that raises BrokenPipeError when nobody reads any more, for `strideflax.commands.endings` to answer."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on with the error that is being handled."""
+        raise
+
+
+console = Screen(highlight=False, soft_wrap=True)
+
+
+def say_loading(what: str = "JAX") -> None:
+    """Tell a person at a terminal what takes long before a command's own first line: imports on a cold start."""
+    if sys.stderr.isatty():
+        Console(stderr=True).print(f"loading {what} ...", style="dim")
 
 
 class TrainingProgress:
@@ -66,7 +63,8 @@ class TrainingProgress:
         )
         console.print(f"[bold]device[/]   {plan['device']}")
         console.print(
-            f"[bold]run[/]      {plan['epochs']:g} epochs, {plan['steps']:,} steps of {plan['batch_size']} images, seed "
+            f"[bold]run[/]      {counted(plan['epochs'], 'epoch')}, {counted(plan['steps'], 'step')} of "
+            f"{counted(plan['batch_size'], 'image')}, seed "
             f"{plan['seed']}, config {plan['config_fingerprint']}"
         )
         console.print("compiling ...", style="dim")

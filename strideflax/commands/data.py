@@ -1,16 +1,17 @@
-"""Show which images would be used, from where, and where to put CIFAR-10. Downloads it if it is nowhere to be found."""
+"""Show which images would be used, and where to put CIFAR-10.
+
+Downloads CIFAR-10 if it is nowhere to be found.
+"""
 
 import argparse
+from typing import Any
 
-from strideflax.commands.console import console
-from strideflax.config import DATASETS, DataConfig
-from strideflax.data.cifar10_tfds import manual_archive, tfds_folder
-from strideflax.data.dataset import Dataset, load_dataset
+from strideflax.commands.console import console, say_loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--name", choices=DATASETS, default="cifar10", help="default: %(default)s")
+    parser.add_argument("--name", default="cifar10", help="cifar10 or shapes (default: %(default)s)")
     parser.add_argument("--dir", default="", metavar="DIR", help="local copy of CIFAR-10, as --config.data.dir")
     parser.add_argument(
         "--val-count", type=int, default=1000, metavar="N", help="validation images (default: %(default)s)"
@@ -19,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Load the images and describe them."""
+    say_loading()
+    from strideflax.config import DataConfig
+    from strideflax.data.cifar10_tfds import manual_archive, tfds_folder
+    from strideflax.data.dataset import load_dataset
+
     config = DataConfig(
         name=args.name, dir=args.dir, train_count=0, val_count=args.val_count, test_count=0, stretch=(1, 1)
     )
@@ -33,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
         )
 
 
-def describe(dataset: Dataset) -> dict[str, str]:
+def describe(dataset: Any) -> dict[str, str]:
     """Return what to say about ``dataset``, by name."""
     return {
         "name": dataset.name,

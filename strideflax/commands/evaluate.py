@@ -1,4 +1,7 @@
-"""Add measures to a finished run: shifts, aliasing, detail, robustness, receptive field, calibration, cost."""
+"""Add measures to a finished run, such as its consistency under shifts.
+
+strideflax evaluate runs/stride2-1a2b3c4d5e6f --measures shift_consistency,aliasing
+"""
 
 import argparse
 from collections.abc import Iterator
@@ -10,22 +13,16 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from strideflax.commands.console import console
-from strideflax.errors import UserError
-from strideflax.measuring.evaluation import evaluate_run
-from strideflax.measuring.measures import MEASURES, check_measures
-from strideflax.measuring.subject import load_images
-from strideflax.training.restore import restore_run
+from strideflax.commands.console import console, say_loading
+from strideflax.commands.parsing import at_least_one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--measures", metavar="A,B", help="which (default: all; a wrong name lists them)")
     parser.add_argument(
-        "--measures", default=",".join(MEASURES), metavar="A,B", help=f"which (default: all): {', '.join(MEASURES)}"
-    )
-    parser.add_argument(
-        "--images", type=int, default=0, metavar="N", help="test images at most (default: each measure's)"
+        "--images", type=at_least_one, default=0, metavar="N", help="test images at most (default: each measure's)"
     )
     parser.add_argument(
         "--cifar10-c", type=Path, metavar="DIR", help="folder of CIFAR-10-C's .npy files, for robustness"
@@ -35,10 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Measure, write the results into the run folder, and print a table of them."""
-    names = args.measures.split(",")
+    say_loading()
+    from strideflax.measuring.evaluation import evaluate_run
+    from strideflax.measuring.measures import MEASURES, check_measures
+    from strideflax.measuring.subject import load_images
+    from strideflax.training.restore import restore_run
+
+    names = list(MEASURES) if args.measures is None else args.measures.split(",")
     check_measures(names)
-    if args.images < 0:
-        raise UserError(f"--images must be an int >= 1, or 0 for each measure's own number, got {args.images}")
     run = restore_run(args.run)
     bar = Progress(
         TextColumn("  {task.description:18}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
@@ -57,21 +58,19 @@ def main(args: argparse.Namespace) -> None:
         results = evaluate_run(run, names, show, load=load, images=args.images, cifar10_c=args.cifar10_c)
     finally:
         bar.stop()
-    _print_results(results)
+    table = Table("measure", "value", "seconds", box=None, header_style="bold")
+    for name, result in results.items():
+        _add_rows(table, name, result, MEASURES[name].shown)
+    console.print(table)
     console.print(f"results in {args.run / 'measures'}", markup=False)
 
 
-def _print_results(results: dict[str, dict[str, Any]]) -> None:
-    table = Table(box=None, header_style="bold")
-    table.add_column("measure", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    table.add_column("seconds", justify="right")
-    for name, result in results.items():
-        table.add_row(f"[bold]{name}[/]", "", f"{result['seconds']:.1f}")
-        for path, value in _leaves(result):
-            if any(fnmatch(path, pattern) for pattern in MEASURES[name].shown):
-                table.add_row(f"  {path}", f"{value:.4g}" if isinstance(value, float) else str(value), "")
-    console.print(table)
+def _add_rows(table: Table, name: str, result: dict[str, Any], shown: tuple[str, ...]) -> None:
+    """Add a measure's values whose names match one of the patterns ``shown``."""
+    table.add_row(f"[bold]{name}[/]", "", f"{result['seconds']:.1f}")
+    for path, value in _leaves(result):
+        if any(fnmatch(path, pattern) for pattern in shown):
+            table.add_row(f"  {path}", f"{value:.4g}" if isinstance(value, float) else str(value), "")
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

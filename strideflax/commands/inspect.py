@@ -1,22 +1,25 @@
-"""Show a model layer by layer: shapes, receptive fields, parameters, MACs, and whether residual blocks are aligned."""
+"""Show a model layer by layer: shapes, receptive fields, parameters, MACs.
+
+Says too whether the two paths of each residual block are aligned.
+
+strideflax inspect --config configs/stride2.py
+strideflax inspect --config configs/stride2.py --compare configs/maxpool.py
+"""
 
 import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from strideflax.commands.console import console
-from strideflax.config import Config
-from strideflax.config_file import read_config
-from strideflax.data.shapes import draw_shapes
+from strideflax.commands.console import console, say_loading
 from strideflax.errors import UserError
-from strideflax.inspection import CONVENTIONS, Inspection, inspect_model
-from strideflax.inspection.tables import comparison_table, layer_table
-from strideflax.model import abstract_model, check_strides
+
+if TYPE_CHECKING:
+    from strideflax.inspection import Inspection
 
 TABLE_COLUMNS = 100
 
@@ -38,8 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the tables, or the JSON object, and draw the picture."""
-    found = _inspect(read_config(args.config, args.overrides), args.size)
-    other = _inspect(read_config(args.compare), args.size) if args.compare else None
+    say_loading()
+    from strideflax.inspection.tables import comparison_table, layer_table
+
+    found = _inspect(args.config, args.overrides, args.size)
+    other = _inspect(args.compare, [], args.size) if args.compare else None
     if args.json:
         print(json.dumps(_as_json(args, found, other), indent=2, allow_nan=False))
     elif other is None:
@@ -54,13 +60,18 @@ def main(args: argparse.Namespace) -> None:
             console.print(f"receptive fields drawn in {args.plot}", markup=False)
 
 
-def _inspect(config: Config, size: Sequence[int]) -> Inspection:
+def _inspect(spec: str, overrides: Sequence[str], size: Sequence[int]) -> "Inspection":
+    from strideflax.config_file import read_config
+    from strideflax.inspection import inspect_model
+    from strideflax.model import abstract_model, check_strides
+
+    config = read_config(spec, overrides)
     found = inspect_model(abstract_model(config.model), size)
     check_strides(config.model, found.size)
     return found
 
 
-def _lines(found: Inspection) -> list[str]:
+def _lines(found: "Inspection") -> list[str]:
     """Return the exact totals and the blocks' verdicts."""
     totals = (
         f"{found.params:,} parameters, {found.macs:,} MACs ({found.padding_share:.1%} of them on padding), "
@@ -69,7 +80,7 @@ def _lines(found: Inspection) -> list[str]:
     return [totals, *(f"{alignment.block}: {alignment.verdict}" for alignment in found.alignments)]
 
 
-def _as_json(args: argparse.Namespace, found: Inspection, other: Inspection | None) -> dict[str, Any]:
+def _as_json(args: argparse.Namespace, found: "Inspection", other: "Inspection | None") -> dict[str, Any]:
     described: dict[str, Any] = {"config": args.config, "overrides": args.overrides, **found.to_dict()}
     if other is not None:
         described["compare"] = {"config": args.compare, **other.to_dict()}
@@ -78,6 +89,8 @@ def _as_json(args: argparse.Namespace, found: Inspection, other: Inspection | No
 
 
 def _print(table: Table, lines: Sequence[str]) -> None:
+    from strideflax.inspection import CONVENTIONS
+
     screen = Console(width=max(console.width, TABLE_COLUMNS), highlight=False)  # never narrower: it would drop digits
     screen.print(table)
     for line in lines:
@@ -85,8 +98,9 @@ def _print(table: Table, lines: Sequence[str]) -> None:
     screen.print(CONVENTIONS, markup=False, style="dim")
 
 
-def _plot(found: Inspection, path: Path) -> None:
-    from strideflax.inspection.plot import draw_fields  # here, as matplotlib takes a second to import
+def _plot(found: "Inspection", path: Path) -> None:
+    from strideflax.data.shapes import draw_shapes
+    from strideflax.inspection.plot import draw_fields
 
     images, *_ = draw_shapes(1, seed=0)
     try:

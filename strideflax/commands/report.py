@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from strideflax.commands.console import console
+from strideflax.commands.console import console, say_loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write the report and print where it lies."""
-    from strideflax.report.write import write_report  # here, as matplotlib takes a second to import
+    say_loading("pandas and matplotlib")
+    from strideflax.report.write import write_report
 
     out = args.out or (args.source if args.source.is_dir() else args.source.parent)
     page, *others = write_report(args.source, out, factor=args.factor, baseline=args.baseline)

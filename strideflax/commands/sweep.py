@@ -1,23 +1,30 @@
-"""Run a grid of configurations: python -m strideflax sweep --config configs/ablation.py --out runs/ablation."""
+"""Run a grid of configurations.
+
+strideflax sweep --config configs/ablation.py --out runs/ablation
+strideflax sweep --config configs/ablation.py --out runs/ablation --filter downsample=max_pool --dry-run
+"""
 
 import argparse
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.live import Live
 from rich.table import Table
 
-from strideflax.commands.console import console
-from strideflax.errors import UserError
-from strideflax.sweep import engines
-from strideflax.sweep.plan import FINISHED, RUNNING, SweepRun, estimate_seconds, plan_sweep, write_plan
-from strideflax.training.run_folder import read_metrics, read_result
-from strideflax.training.stop_signal import StopSignal
+from strideflax.commands.console import console, say_loading
+from strideflax.commands.parsing import at_least_one
+from strideflax.wording import counted, duration
 
-ENDED = (FINISHED, "failed", "diverged")
+if TYPE_CHECKING:
+    from strideflax.sweep.engines import Engine
+    from strideflax.sweep.plan import SweepRun
+
+UNSUCCESSFUL = ("failed", "diverged")
 ROWS = 30
 
 
@@ -29,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="folder of the run folders; finished runs are skipped"
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default 1)")
+    parser.add_argument(
+        "--workers", type=at_least_one, default=1, metavar="N", help="processes on this machine (default: %(default)s)"
+    )
     parser.add_argument(
         "--filter", action="append", default=[], metavar="FIELD=VALUE", help="run only what matches; repeatable"
     )
@@ -37,46 +46,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed or diverged")
     parser.add_argument("--engine", choices=("local", "ray", "slurm"), default="local")
     parser.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (default: start one here)")
-    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs a run, for ray and slurm")
+    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per run, for ray and slurm")
     parser.add_argument("--partition", help="Slurm's")
 
 
 def main(args: argparse.Namespace) -> None:
     """Plan, show, run with a live table, and say what came of it."""
-    if args.workers < 1:
-        raise UserError(f"--workers must be at least 1, got {args.workers}")
-    StopSignal()  # SIGTERM, like Ctrl-C, stops the workers after their step
+    say_loading()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
+    from strideflax.sweep.plan import FINISHED, RUNNING, estimate_seconds, plan_sweep, write_plan
+
+    console.print(f"planning {args.config} ...", style="dim", markup=False)
     runs = plan_sweep(args.config, args.out, args.overrides, args.filter)
-    counts = ", ".join(f"{n} {status}" for status, n in Counter(run.status for run in runs).items())
-    duration = _duration(estimate_seconds(runs, args.workers))
-    console.print(f"{len(runs)} runs ({counts}), about {duration} left on this device with --workers {args.workers}")
+    seconds = estimate_seconds(runs, args.workers)
+    console.print(
+        f"{counted(len(runs), 'run')} ({_counts([run.status for run in runs])}), about {duration(seconds)} left on this "
+        f"device with --workers {args.workers}"
+    )
     if args.dry_run:
         console.print(table(runs, rows=len(runs)))
         return
     write_plan(runs)
     if args.retry_failed:
-        for run in runs:
-            if run.status in ENDED and run.status != FINISHED:
-                (run.folder / "result.json").unlink()
-    left = [run for run in runs if run.status not in (*ENDED, RUNNING)]
-    if busy := [run for run in runs if run.status == RUNNING]:
-        console.print(f"{len(busy)} runs are held by another process and left to it", style="yellow")
+        _forget_unsuccessful(runs)
+    busy = [run for run in runs if run.status == RUNNING]
+    if busy:
+        verb = "is" if len(busy) == 1 else "are"
+        console.print(f"{counted(len(busy), 'run')} {verb} held by another process and left to it", style="yellow")
+    left = [run for run in runs if run.status not in (FINISHED, RUNNING, *UNSUCCESSFUL)]
     if left:
-        with Live(table(runs), console=console, refresh_per_second=2, transient=True) as live:
-            _engine(args)([run.folder for run in left], lambda: live.update(table(runs)))
+        _run(left, runs, _engine(args), seconds)
     console.print(table(runs, rows=len(runs)))
-    failed = [run for run in runs if run.status in ENDED and run.status != FINISHED]
+    failed = [run for run in runs if run.status in UNSUCCESSFUL]
     for run in failed:
-        console.print(
-            f"{run.status}: {run.title}: {(read_result(run.folder) or {}).get('error', '')}", style="red", markup=False
-        )
-    console.print(f"results in {args.out}; next: python -m strideflax report {args.out}", markup=False)
+        console.print(f"{run.status}: {run.title}: {_error(run)}", style="red", markup=False)
+    console.print(f"results in {args.out}; next: strideflax report {args.out}", markup=False)
     if failed:
         raise SystemExit(1)
 
 
-def _engine(args: argparse.Namespace) -> engines.Engine:
+def _forget_unsuccessful(runs: "Sequence[SweepRun]") -> None:
+    for run in runs:
+        if run.status in UNSUCCESSFUL:
+            (run.folder / "result.json").unlink()
+
+
+def _engine(args: argparse.Namespace) -> "Engine":
+    from strideflax.sweep import engines
+
     if args.engine == "ray":
         return partial(engines.ray, address=args.address, gpus=args.gpus)
     if args.engine == "slurm":
@@ -84,17 +101,44 @@ def _engine(args: argparse.Namespace) -> engines.Engine:
     return partial(engines.local, workers=args.workers)
 
 
-def table(runs: Sequence[SweepRun], rows: int = ROWS) -> Table:
+def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine", seconds: float) -> None:
+    """Run what is ``left`` of ``runs``, which take about ``seconds``, with a live table of all."""
+    start = time.monotonic()
+    done_before = sum(run.share_done for run in left)
+
+    def seconds_left() -> float:
+        """Go by the plan until a tenth of a run is done here, then by the speed since the start."""
+        done = sum(run.share_done for run in left)
+        elapsed = time.monotonic() - start
+        if done - done_before < 0.1:
+            return max(seconds - elapsed, 0.0)
+        return elapsed * (len(left) - done) / (done - done_before)
+
+    with Live(table(runs, note="starting workers"), console=console, refresh_per_second=2, transient=True) as live:
+
+        def show() -> None:
+            started = any(run.status != "waiting" for run in left)
+            live.update(table(runs, note=f"about {duration(seconds_left())} left" if started else "starting workers"))
+
+        engine([run.folder for run in left], show)
+
+
+def table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "") -> Table:
     """Return the sweep as a table: what is running first, then what ended last; at most ``rows`` lines."""
+    from strideflax.sweep.plan import FINISHED, RUNNING
+    from strideflax.training.run_folder import read_metrics, read_result
+
     status = {run.folder: run.status for run in runs}
-    shown = (
-        sorted(runs, key=lambda run: (status[run.folder] != RUNNING, status[run.folder] not in ENDED))
-        if len(runs) > rows
-        else runs
-    )
-    grid = Table(caption=", ".join(f"{n} {name}" for name, n in Counter(status.values()).items()), box=None)
-    for column in ("run", "status", "epoch", "val accuracy", "test accuracy"):
-        grid.add_column(column, justify="left" if column in ("run", "status") else "right")
+    shown = list(runs)
+    if len(runs) > rows:
+        ended = (FINISHED, *UNSUCCESSFUL)
+        shown.sort(key=lambda run: (status[run.folder] != RUNNING, status[run.folder] not in ended))
+    caption = _counts(list(status.values()))
+    grid = Table(caption=f"{caption}; {note}" if note else caption, box=None)
+    for column in ("run", "status"):
+        grid.add_column(column)
+    for column in ("epoch", "val accuracy", "test accuracy"):
+        grid.add_column(column, justify="right")
     for run in shown[:rows]:
         records, result = read_metrics(run.folder), read_result(run.folder) or {}
         last = records[-1] if records else {}
@@ -108,11 +152,15 @@ def table(runs: Sequence[SweepRun], rows: int = ROWS) -> Table:
     return grid
 
 
+def _counts(statuses: Sequence[str]) -> str:
+    return ", ".join(f"{number} {status}" for status, number in Counter(statuses).items())
+
+
+def _error(run: "SweepRun") -> str:
+    from strideflax.training.run_folder import read_result
+
+    return str((read_result(run.folder) or {}).get("error", ""))
+
+
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2%}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

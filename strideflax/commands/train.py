@@ -1,18 +1,17 @@
-"""Train one configuration: the command behind ``train.py``."""
+"""Train one configuration.
+
+strideflax train --config configs/stride2.py
+strideflax train --config configs/stride2.py:quick --config.model.downsample=max_pool --config.seed=1
+"""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from strideflax.commands.console import TrainingProgress, console
-from strideflax.config_file import read_config
+from strideflax.commands.console import TrainingProgress, console, say_loading
+from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
-from strideflax.training.compile_cache import keep_compiled
-from strideflax.training.run import Interrupted, train
-from strideflax.training.stop_signal import StopSignal
-from strideflax.training.writers import TensorBoardWriter, WandbWriter, Writer, require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--steps-per-dispatch",
-        type=int,
+        type=at_least_one,
         default=1,
         metavar="N",
         help="steps in one call of the device (default: %(default)s)",
@@ -39,25 +38,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Train, and print the result and where it lies."""
+    say_loading()
+    from strideflax.config_file import read_config
+    from strideflax.training.compile_cache import keep_compiled
+    from strideflax.training.run import Interrupted, train
+    from strideflax.training.stop_signal import StopSignal
+
     config = read_config(args.config, args.overrides)
     if args.distributed:
         _join(args.distributed)
     folder = args.workdir or Path("runs") / f"{_name(args.config)}-{config.fingerprint}"
-
-    for wanted, module, extra in ((args.tensorboard, "tensorboardX", "tensorboard"), (args.wandb, "wandb", "wandb")):
-        if wanted:
-            require(module, extra)  # before anything is written
-
-    def writers(folder: Path) -> list[Writer]:
-        made: list[Writer] = [TensorBoardWriter(folder)] if args.tensorboard else []
-        return made + ([WandbWriter(folder, args.wandb, config)] if args.wandb else [])
-
+    make_writers = _writers(args, config)
     keep_compiled()
     stop = StopSignal()
     try:
         with TrainingProgress() as progress:
             result = train(
-                config, folder, progress=progress, make_writers=writers, should_stop=stop,
+                config, folder, progress=progress, make_writers=make_writers, should_stop=stop,
                 steps_per_dispatch=args.steps_per_dispatch,
             )  # fmt: skip
     except Interrupted as interruption:
@@ -68,9 +65,29 @@ def main(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
+def _writers(args: argparse.Namespace, config: Any) -> Callable[[Path], list[Any]]:
+    """Check that what the options want is installed, before anything is written; return what makes the writers."""
+    from strideflax.training.writers import TensorBoardWriter, WandbWriter, require
+
+    if args.tensorboard:
+        require("tensorboardX", "tensorboard")
+    if args.wandb:
+        require("wandb", "wandb")
+
+    def make(folder: Path) -> list[Any]:
+        writers: list[Any] = []
+        if args.tensorboard:
+            writers.append(TensorBoardWriter(folder))
+        if args.wandb:
+            writers.append(WandbWriter(folder, args.wandb, config))
+        return writers
+
+    return make
+
+
 def _name(spec: str) -> str:
     path, _, arg = spec.partition(":")
-    return "-".join(filter(None, (Path(path).stem, arg)))
+    return f"{Path(path).stem}-{arg}" if arg else Path(path).stem
 
 
 def _join(where: str) -> None:
@@ -84,6 +101,8 @@ def _join(where: str) -> None:
 
 
 def _initialize(*where: Any) -> None:
+    import jax
+
     try:
         jax.distributed.initialize(*where)
     except (ValueError, RuntimeError) as error:  # no cluster that JAX knows, nobody at the address, a wrong index

@@ -7,8 +7,8 @@ import pytest
 
 from strideflax.__main__ import main
 from strideflax.benchmark import overhead
-from strideflax.commands import bench_overhead
 from strideflax.config_file import read_config
+from strideflax.training import compile_cache
 
 SMALL = """
 from configs.baseline import baseline
@@ -67,12 +67,12 @@ def test_a_start_is_a_process_that_does_one_step(spec, capfd, tmp_path, monkeypa
 
 
 def test_the_command_prints_and_stores_them(spec, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bench_overhead, "STEPS", 4)
-    monkeypatch.setattr(bench_overhead, "keep_compiled", lambda: None)  # of this process, which has other tests
+    monkeypatch.setattr(overhead, "STEPS", 4)
+    monkeypatch.setattr(compile_cache, "keep_compiled", lambda: None)  # of this process, which has other tests
     starts = iter([9.0, 2.0, 3.0])
-    monkeypatch.setattr(bench_overhead, "start_seconds", lambda *_: next(starts))
+    monkeypatch.setattr(overhead, "start_seconds", lambda *_: next(starts))
     out = tmp_path / "overhead.json"
-    main(["bench", "--overhead", "--config", spec, "--rounds", "2", "--out", str(out)])
+    main(["bench", "overhead", "--config", spec, "--rounds", "2", "--out", str(out)])
     stored, printed = json.loads(out.read_text()), capsys.readouterr().out
     assert len(stored["loop_over_steps"]) == stored["rounds"] == 2
     assert (
@@ -89,11 +89,11 @@ def test_a_start_that_fails_is_one_line(spec, monkeypatch, tmp_path, capsys):
     def fails(*_):
         raise subprocess.CalledProcessError(3, "python")
 
-    monkeypatch.setattr(bench_overhead, "keep_compiled", lambda: None)
-    monkeypatch.setattr(bench_overhead, "memory_bytes", lambda config: (1, 1))
-    monkeypatch.setattr(bench_overhead, "loop_seconds", lambda config, rounds, steps: [(1.0, 1.0)])
-    monkeypatch.setattr(bench_overhead, "start_seconds", fails)
+    monkeypatch.setattr(compile_cache, "keep_compiled", lambda: None)
+    monkeypatch.setattr(overhead, "memory_bytes", lambda config: (1, 1))
+    monkeypatch.setattr(overhead, "loop_seconds", lambda config, rounds, steps: [(1.0, 1.0)])
+    monkeypatch.setattr(overhead, "start_seconds", fails)
     with pytest.raises(SystemExit) as stop:
-        main(["bench", "--overhead", "--config", spec, "--rounds", "1", "--out", str(tmp_path / "o.json")])
+        main(["bench", "overhead", "--config", spec, "--rounds", "1", "--out", str(tmp_path / "o.json")])
     assert stop.value.code == 2
     assert capsys.readouterr().err == f"error: a process that does one step of {spec} ended with 3\n"

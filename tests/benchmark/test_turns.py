@@ -55,7 +55,7 @@ def test_both_formulations_of_a_whole_step_compute_the_same(formulations):
 
 
 def test_no_operator_has_lost_its_lead_over_the_plain_formulation(formulations):
-    """The regression check, as in `python -m strideflax bench --against lax --check`."""
+    """The regression check, as in `strideflax bench against lax --check`."""
     rows = list(check_floors(formulations, rounds=3))
     assert [row for row in rows if not row["passed"]] == []
     assert len(rows) == len(FLOORS)

@@ -5,6 +5,7 @@ import pytest
 from benchmark.clock import RESULTS, Clock, workers
 
 from strideflax.__main__ import main
+from strideflax.benchmark import turns
 from strideflax.benchmark.contenders import RIVALS
 from strideflax.commands import bench_against
 
@@ -24,7 +25,7 @@ def contenders(monkeypatch):
             assert list(names) == [clock.name for clock in clocks]
             yield workers(*clocks)
 
-        monkeypatch.setattr(bench_against, "open_workers", opened)
+        monkeypatch.setattr(turns, "open_workers", opened)
 
     return place
 
@@ -32,7 +33,7 @@ def contenders(monkeypatch):
 def test_ratios_are_printed_and_stored_with_the_peak(contenders, tmp_path, capsys):
     contenders(Clock("auto", 2, 4), Clock("lax", 9, 8))
     out = tmp_path / "against.json"
-    main(["bench", "--against", "lax", "--rounds", "2", "--out", str(out), *ONLY])
+    main(["bench", "against", "lax", "--rounds", "2", "--out", str(out), *ONLY])
     stored, printed = json.loads(out.read_text()), capsys.readouterr().out
     assert [row["name"] for row in stored["rows"]] == [
         "matrix product 2048x2048, float32",
@@ -58,7 +59,7 @@ def test_ratios_are_printed_and_stored_with_the_peak(contenders, tmp_path, capsy
 def test_a_rival_that_computes_something_else_is_told_and_fails(contenders, tmp_path, capsys):
     contenders(Clock("auto", 2), Clock("lax", 9, facts={"results": [[3.0, 2.0]]}))
     with pytest.raises(SystemExit) as stop:
-        main(["bench", "--against", "lax", "--out", str(tmp_path / "a.json"), *ONLY])
+        main(["bench", "against", "lax", "--out", str(tmp_path / "a.json"), *ONLY])
     assert stop.value.code == 1
     assert "lax differs: result 0 off by 1.0e+00" in capsys.readouterr().out
 
@@ -68,13 +69,13 @@ def test_a_contender_that_cannot_start_is_left_out_in_one_line(contenders, monke
     names = ("auto", *RIVALS["torch"])
     contenders(*(Clock(name, 2, broken="describe" if name == "torch_compile" else None) for name in names))
     out = tmp_path / "a.json"
-    main(["bench", "--against", "torch", "--out", str(out), *ONLY])
+    main(["bench", "against", "torch", "--out", str(out), *ONLY])
     assert "left out: ValueError: no" in capsys.readouterr().out
     assert json.loads(out.read_text())["rows"][0]["ratios"].keys() == {"lax", "torch", "torch_last"}
 
 
 def test_the_check_passes_or_fails_with_its_exit_code(contenders, tmp_path, capsys):
-    words = ["bench", "--against", "lax", "--check", "--out", str(tmp_path / "check.json")]
+    words = ["bench", "against", "lax", "--check", "--out", str(tmp_path / "check.json")]
     contenders(Clock("auto", 2), Clock("lax", 20))
     main(words)
     assert capsys.readouterr().out.count("holds: ") == len(json.loads((tmp_path / "check.json").read_text())["rows"])
@@ -88,7 +89,7 @@ def test_the_check_passes_or_fails_with_its_exit_code(contenders, tmp_path, caps
 def test_the_check_of_some_floors_leaves_the_others(contenders, tmp_path, capsys):
     contenders(Clock("auto", 2), Clock("lax", 20))
     out = tmp_path / "check.json"
-    main(["bench", "--against", "lax", "--check", "--only", "avg_pool", "--out", str(out)])
+    main(["bench", "against", "lax", "--check", "--only", "avg_pool", "--out", str(out)])
     assert [row["name"][:8] for row in json.loads(out.read_text())["rows"]] == ["avg_pool"]
 
 
@@ -105,7 +106,7 @@ def test_a_scaling_is_stored_with_its_ideal_and_drawn(monkeypatch, tmp_path, cap
 
     monkeypatch.setattr("strideflax.benchmark.scaling.Worker", Opened)
     out = tmp_path / "batch.json"
-    main(["bench", "--scaling", "batch", "--rounds", "2", "--out", str(out)])
+    main(["bench", "scaling", "batch", "--rounds", "2", "--out", str(out)])
     rows = json.loads(out.read_text())["rows"]
     assert [(row["at"], row["images_per_second"]["median"]) for row in rows[:2]] == [(16, 1600), (32, 3200)]
     assert {row["ideal_images_per_second"] for row in rows} == {51200}
@@ -132,7 +133,7 @@ def test_the_points_before_one_that_fails_are_kept(monkeypatch, tmp_path, capsys
     monkeypatch.setattr("strideflax.benchmark.scaling.Worker", Opened)
     out = tmp_path / "devices.json"
     with pytest.raises(SystemExit) as stop:
-        main(["bench", "--scaling", "devices", "--out", str(out)])
+        main(["bench", "scaling", "devices", "--out", str(out)])
     assert stop.value.code == 2
     assert "devices 4 can't be measured: ValueError: no" in capsys.readouterr().err
     assert [row["at"] for row in json.loads(out.read_text())["rows"]] == [1, 2]
@@ -142,22 +143,26 @@ def test_the_points_before_one_that_fails_are_kept(monkeypatch, tmp_path, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--against", "jax"], "invalid choice: 'jax'"),
-        (["--against", "lax", "--scaling", "width"], "not allowed with argument"),
-        (["--scaling", "depth"], "invalid choice: 'depth'"),
-        (["--check"], "--check goes with --against lax"),
-        (["--against", "lax", "--rounds", "0"], "--rounds must be an int >= 1, got 0"),
-        (["--against", "lax", "--dtypes", "float16"], "--dtypes must be some of float32, bfloat16, got 'float16'"),
+        (["against", "jax"], "invalid choice: 'jax'"),
+        (["against"], "the rival is missing; known: lax, torch"),
+        (["against", "lax", "--shape", "1,2,2,1"], "unrecognized arguments: --shape 1,2,2,1"),
+        (["against", "lax", "--torch-python", "x"], "unrecognized arguments: --torch-python"),
+        (["against", "torch", "--check"], "unrecognized arguments: --check; see strideflax bench against torch --help"),
+        (["against", "lax", "--check", "--config", "x.py"], "--config means nothing there"),
+        (["scaling", "depth"], "invalid choice: 'depth'"),
+        (["scaling", "width", "--dtypes", "float32"], "unrecognized arguments: --dtypes float32"),
+        (["against", "lax", "--rounds", "0"], "--rounds: must be an int >= 1, got '0'"),
+        (["against", "lax", "--dtypes", "float16"], "--dtypes must be some of float32, bfloat16, got 'float16'"),
         (
-            ["--against", "lax", "--check", "--dtypes", "float23"],
+            ["against", "lax", "--check", "--dtypes", "float23"],
             "--dtypes must be some of float32, bfloat16, got 'float23'",
         ),
-        (["--against", "lax", "--only", "lp_pool"], "--only 'lp_pool' leaves no workload; names are such as 'stride2"),
+        (["against", "lax", "--only", "lp_pool"], "--only 'lp_pool' leaves no workload; names are such as 'stride2"),
         (
-            ["--against", "lax", "--check", "--dtypes", "bfloat16"],
+            ["against", "lax", "--check", "--dtypes", "bfloat16"],
             "--dtypes bfloat16 leave no floor, such as 'max_",
         ),
-        (["--against", "lax", "--config", "configs/x.py"], "config file configs/x.py does not exist"),
+        (["against", "lax", "--config", "configs/x.py"], "config file configs/x.py does not exist"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
@@ -172,7 +177,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
 def test_without_pytorch_it_says_how_to_get_it(monkeypatch, capsys):
     monkeypatch.setattr(bench_against.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
-        main(["bench", "--against", "torch"])
+        main(["bench", "against", "torch"])
     assert (
         "PyTorch is not installed; pip install 'strideflax[torch]' or give a --torch-python that has it"
         in capsys.readouterr().err

@@ -52,4 +52,4 @@ def test_a_wrong_measure_lists_all(capsys, tmp_path):
 
 
 def test_a_wrong_number_of_images(capsys, tmp_path):
-    assert "--images must be an int >= 1" in mistake(capsys, tmp_path, "--images", "-5")
+    assert "--images: must be an int >= 1, got '-5'" in mistake(capsys, tmp_path, "--images", "-5")

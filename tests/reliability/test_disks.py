@@ -82,7 +82,7 @@ COMMANDS = {
     "report": ["report", "{disk}/study"],
     "inspect": ["inspect", "--config", "configs/stride2.py:quick", "--plot", "{disk}/plot.png"],
     "evaluate": ["evaluate", "{disk}/run", "--measures", "calibration"],
-    "bench": ["bench", "--operators", "subsample", "--shape", "1,4,4,2", "--repeats", "1", "--out", "{disk}/b.json"],
+    "bench": ["bench", "operators", "subsample", "--shape", "1,4,4,2", "--repeats", "1", "--out", "{disk}/b.json"],
 }
 
 
