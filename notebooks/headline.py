@@ -40,7 +40,7 @@ TIMES = {
 
 def read(study: str) -> Ablation:
     """Return the shipped ablation called ``study``."""
-    return read_ablation(results.shipped(f"ablation_{study}"))
+    return read_ablation(results.shipped(f"ablation_{study}"), ranked_by="test_accuracy")
 
 
 def study_table(ablation: Ablation) -> str:
@@ -69,7 +69,7 @@ def measures_table() -> str:
         "|" + "---|" * (1 + len(MEASURES) + len(TIMES)),
     ]
     by_seed = cropped.pivot(index="seed", columns=OPERATOR_FIELD, values=[*MEASURES, *TIMES])
-    for name in read_ablation(runs).operators:
+    for name in read_ablation(runs, ranked_by="test_accuracy").operators:
         cells = [f"{_spread(100 * by_seed[column, name], 1)} %" for column in MEASURES]
         cells += [_spread(by_seed[column, name] / by_seed[column, BASELINE], 2) for column in TIMES]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")

@@ -24,3 +24,32 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def written(value: object) -> str:
+    """Return a value of a configuration as a person writes it: a whole number that is held as a float has no decimals."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def stands_for(text: str, value: object) -> bool:
+    """Return whether ``text``, a word of the command line, stands for ``value``.
+
+    Example:
+        >>> stands_for("0.10", 0.1), stands_for("4", 4.0), stands_for("[1, 2]", (1, 2)), stands_for("none", None)
+        (True, True, True, True)
+    """
+    if isinstance(value, str):
+        return text == value
+    if value is None or isinstance(value, bool):
+        return text.lower() == str(value).lower()
+    if isinstance(value, (int, float)):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return _one_form(text) == _one_form(str(value))
+
+
+def _one_form(text: str) -> str:
+    """Return a list's or a tuple's text in one form: ``"[1, (2,)]"`` -> ``"(1,(2))"``."""
+    return text.replace(" ", "").replace("[", "(").replace("]", ")").replace(",)", ")")

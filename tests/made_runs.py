@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pandas as pd
+
 # operator -> (accuracy without crop, gain with crop, million MACs, consistency)
 OPERATORS = {
     "strided_conv": (0.880, 0.030, 40.0, 0.85),
@@ -92,3 +94,24 @@ def write_study(root: Path) -> Path:
     write(root / "foreign/result.json", {"answer": 42})
     write(root / "notes/readme.json", {})
     return root
+
+
+def accuracies(values, **changes):
+    """Runs of {operator: [test accuracy of seed 0, 1, ...]} as a table, with columns changed or added."""
+    return pd.DataFrame(
+        [
+            {
+                "run": f"{name}{seed}{changes}",
+                "status": "finished",
+                "seed": seed,
+                "test_accuracy": value,
+                "model.downsample": name,
+                "device": "cpu",
+                "dataset_name": "made up",
+                "dataset_fingerprint": "1",
+            }
+            | changes
+            for name, seeds in values.items()
+            for seed, value in enumerate(seeds)
+        ]
+    )

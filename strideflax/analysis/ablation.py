@@ -1,17 +1,18 @@
 """A table of runs read as an ablation: what is compared, under which settings, with what result and at what cost."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from strideflax.analysis.comparison import compare_paired, summarize
 from strideflax.analysis.fields import changes_results, in_words
-from strideflax.analysis.run_table import COSTS, FINISHED
+from strideflax.analysis.run_table import COSTS, FINISHED, is_missing
 from strideflax.errors import UserError
+from strideflax.wording import stands_for, written
 
 BASELINE = "strided_conv"
 OPERATOR = "operator"
+TEST, VALIDATION = "test_accuracy", "val_accuracy"
 LATENCY = "cost.inference_batch_1.median_ms"
 BATCH_LATENCY = "cost.inference.median_ms"
 CONSISTENCY = "shift_consistency.reflect.consistency.4"
@@ -19,39 +20,53 @@ MEASURED = (*COSTS, LATENCY, BATCH_LATENCY, CONSISTENCY)
 
 
 @dataclass(frozen=True)
+class Condition:
+    """One combination of the settings: its name, such as "crop 0", its rows of `Ablation.table` and its runs."""
+
+    name: str
+    rows: pd.DataFrame
+    runs: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Ablation:
     """Runs read as a comparison of operators.
 
     Attributes:
-        runs: one row a run, as `strideflax.results.load` gives them, and its ``operator``.
+        runs: one row per run, as `strideflax.results.load` gives them, and its ``operator``.
         baseline: the operator that the others are compared with.
         settings: columns that vary for the baseline as well; operators are compared within each of their combinations.
-        table: one row a setting and operator, settings in order, then operators as in `operators`: `summarize`'s and
-            `compare_paired`'s columns (the interval of the difference as ``difference_low`` and ``difference_high``) and the
-            means of the columns `MEASURED`, NaN where no run has them.
+        ranked_by: the accuracy that orders the operators and chooses the best one: "val_accuracy", so that the test
+            images have no say in it, or "test_accuracy" where runs have no validation images.
+        table: one row per setting and operator, settings in order, then operators as in `operators`. It has the columns
+            of `summarize` and `compare_paired` (the interval of the difference is ``difference_low`` and
+            ``difference_high``), ``validation``, the mean validation accuracy, and for each column of `MEASURED` its
+            mean, and as ``COLUMN, sd`` and ``COLUMN, n`` its standard deviation and the number of runs that have it.
     """
 
     runs: pd.DataFrame
     baseline: str
     settings: tuple[str, ...]
+    ranked_by: str
     table: pd.DataFrame
 
     @property
     def operators(self) -> list[str]:
         """The operators, the baseline first, then the most accurate over all settings first."""
-        return _ranked(self.table, self.baseline)
+        return _ranked(self.table, self.baseline, self.ranked_by)
 
-    def cells(self) -> list[tuple[str, pd.DataFrame, pd.DataFrame]]:
-        """Return for each setting its name, its rows of `table` and its runs."""
+    def conditions(self) -> list[Condition]:
+        """Return the combinations of the settings; without settings there is one, and its name is empty."""
         known = self.runs[self.runs[OPERATOR].notna()]
         if not self.settings:
-            return [("", self.table, known)]
+            return [Condition("", self.table, known)]
         by = list(self.settings)
         runs = dict(list(known.groupby(by, sort=False, dropna=False)))
-        return [
-            (", ".join(in_words(name, value) for name, value in zip(by, cell, strict=True)), rows, runs[cell])
-            for cell, rows in self.table.groupby(by, sort=False, dropna=False)
-        ]
+        found = []
+        for values, rows in self.table.groupby(by, sort=False, dropna=False):
+            name = ", ".join(in_words(field, value) for field, value in zip(by, values, strict=True))
+            found.append(Condition(name, rows, runs[values]))
+        return found
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -60,7 +75,13 @@ class Ablation:
         return failed.reindex(columns=["run", "status", "error"]).astype({"error": object})
 
 
-def read_ablation(frame: pd.DataFrame, *, factor: str = "model.downsample", baseline: str | None = None) -> Ablation:
+def read_ablation(
+    frame: pd.DataFrame,
+    *,
+    factor: str = "model.downsample",
+    baseline: object = None,
+    ranked_by: str | None = None,
+) -> Ablation:
     """Find out what ``frame`` compares, and compare it.
 
     A config field that varies among the baseline's runs is a setting. One that varies only among the others' tells
@@ -69,57 +90,87 @@ def read_ablation(frame: pd.DataFrame, *, factor: str = "model.downsample", base
     Args:
         frame: runs, as from `strideflax.results.load`.
         factor: the column whose levels are compared.
-        baseline: the level that the others are compared with; None takes "strided_conv", or the first if there is none.
+        baseline: the level that the others are compared with, or a text that names it, such as ``"0.10"`` for 0.1;
+            None takes "strided_conv", or the first level if there is no such one.
+        ranked_by: "val_accuracy" or "test_accuracy", see `Ablation`; None takes the first that all operators have.
 
     Raises:
         UserError: no run has finished, there is no such column or level, or runs can't be told apart.
     """
     if factor not in frame:
-        raise UserError(
-            f"no run has the field {factor!r}; fields with several values: {', '.join(_varying(frame)) or 'none'}"
-        )
+        several = ", ".join(_varying(frame, list(frame))) or "none"
+        raise UserError(f"no run has the field {factor!r}; fields with several values: {several}")
     readable = frame[frame[factor].notna()]
     if not (readable["status"] == FINISHED).any():
         counts = ", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items())
         raise UserError(f"no run has finished yet ({counts}), so there is nothing to report")
-    levels = sorted(readable[factor].unique(), key=str)
-    reference = baseline or (BASELINE if BASELINE in levels else levels[0])
-    if reference not in levels:
-        raise UserError(f"no run has {factor} {reference!r}; there are {', '.join(map(str, levels))}")
-    fields = [name for name in _varying(readable) if name != factor]
-    settings = _distinct(readable, _varying(readable[readable[factor] == reference], fields))
-    plain = {name: readable.loc[readable[factor] == reference, name].iloc[0] for name in fields}
-    own = [name for name in fields if name not in _varying(readable[readable[factor] == reference], fields)]
-    runs = frame.assign(**{OPERATOR: _operators(frame, factor, {name: plain[name] for name in own})})
-    return Ablation(runs, str(reference), settings, _table(runs, str(reference), settings))
+    reference = _reference(_in_order(readable[factor].unique().tolist()), factor, baseline)
+    of_reference = readable[[level == reference for level in readable[factor]]]  # a level may be a tuple
+    fields = [name for name in _varying(readable, list(readable)) if name != factor]
+    varying_for_reference = _varying(of_reference, fields)
+    settings = _without_repetitions(readable, varying_for_reference)
+    usual = {name: of_reference[name].iloc[0] for name in fields if name not in varying_for_reference}
+    runs = frame.assign(**{OPERATOR: _operators(frame, factor, usual)})
+    table = _table(runs, written(reference), settings)
+    if ranked_by is None:
+        has_validation = table.loc[table["mean"].notna(), "validation"].notna().all()
+        ranked_by = VALIDATION if has_validation else TEST
+    table = _sorted(table, settings, _ranked(table, written(reference), ranked_by))
+    return Ablation(runs, written(reference), settings, ranked_by, table)
 
 
-def _varying(frame: pd.DataFrame, among: Iterable[str] | None = None) -> list[str]:
-    """Return the config fields that differ between runs."""
-    names = frame.columns if among is None else among
-    return [name for name in names if changes_results(name) and frame[name].nunique() > 1]
+def _in_order(levels: list[object]) -> list[object]:
+    """Return levels in ascending order: numbers as numbers, anything mixed by its text."""
+    try:
+        return sorted(levels)  # type: ignore[type-var]
+    except TypeError:
+        return sorted(levels, key=str)
 
 
-def _distinct(frame: pd.DataFrame, names: list[str]) -> tuple[str, ...]:
+def _reference(levels: list[object], factor: str, baseline: object) -> object:
+    """Return the level that is meant by ``baseline``."""
+    if baseline is None:
+        return BASELINE if BASELINE in levels else levels[0]
+    for level in levels:
+        if level == baseline or (isinstance(baseline, str) and stands_for(baseline, level)):
+            return level
+    raise UserError(f"no run has {factor} {baseline!r}; there are {', '.join(written(level) for level in levels)}")
+
+
+def _varying(frame: pd.DataFrame, columns: list[str]) -> list[str]:
+    """Return the config fields among ``columns`` that differ between runs."""
+    return [name for name in columns if changes_results(name) and frame[name].nunique() > 1]
+
+
+def _without_repetitions(frame: pd.DataFrame, names: list[str]) -> tuple[str, ...]:
     """Return ``names`` without those that only repeat another one, value for value."""
     kept: list[str] = []
     for name in names:
-        count = frame[name].nunique()
-        if not any(frame[k].nunique() == count == len(frame[[k, name]].drop_duplicates()) for k in kept):
+        if not any(_repeats(frame, name, other) for other in kept):
             kept.append(name)
     return tuple(kept)
 
 
-def _operators(frame: pd.DataFrame, factor: str, plain: dict[str, object]) -> list[str | None]:
-    """Return each run's operator: its level, and those of the fields in ``plain`` that have another value."""
-    names: list[str | None] = []
-    for row in frame[[factor, *plain]].to_dict("records"):
-        details = [in_words(field, row[field]) for field, value in plain.items() if row[field] != value]
-        names.append(None if pd.isna(row[factor]) else ", ".join([str(row[factor]), *details]))
-    return names
+def _repeats(frame: pd.DataFrame, name: str, other: str) -> bool:
+    """Return whether each value of one column stands beside one value of the other, and the other way round."""
+    pairs = len(frame[[name, other]].drop_duplicates())
+    return frame[name].nunique() == frame[other].nunique() == pairs
+
+
+def _operators(frame: pd.DataFrame, factor: str, usual: dict[str, object]) -> list[str | None]:
+    """Return each run's operator: its level, and the fields in which it differs from the baseline's ``usual`` values."""
+    operators: list[str | None] = []
+    for row in frame[[factor, *usual]].to_dict("records"):
+        words = [written(row[factor])]
+        for field, value in usual.items():
+            if row[field] != value:
+                words.append(in_words(field, row[field]))
+        operators.append(None if is_missing(row[factor]) else ", ".join(words))
+    return operators
 
 
 def _table(runs: pd.DataFrame, baseline: str, settings: tuple[str, ...]) -> pd.DataFrame:
+    """Return `Ablation.table` in no particular order."""
     known = runs[runs[OPERATOR].notna()]
     by = [*settings, OPERATOR]
     try:
@@ -127,19 +178,31 @@ def _table(runs: pd.DataFrame, baseline: str, settings: tuple[str, ...]) -> pd.D
     except ValueError as error:
         raise UserError(f"these runs can't be compared: {error}") from None
     differences = differences.rename(columns={"low": "difference_low", "high": "difference_high"}).drop(columns="sd")
-    finished = known[known["status"] == FINISHED].reindex(columns=[*by, *MEASURED])
-    costs = finished.groupby(by, sort=False, dropna=False)[list(MEASURED)].mean().reset_index()
-    table = summarize(known, by).merge(differences, how="left", on=by).merge(costs, how="left", on=by)
-    order = {name: rank for rank, name in enumerate(_ranked(table, baseline))}
+    finished = known[known["status"] == FINISHED].reindex(columns=[*by, VALIDATION, *MEASURED])
+    groups = finished.astype(dict.fromkeys([VALIDATION, *MEASURED], float)).groupby(by, sort=False, dropna=False)
+    columns = {"validation": groups[VALIDATION].mean()}
+    for name in MEASURED:
+        columns[name] = groups[name].mean()
+        columns[f"{name}, sd"] = groups[name].std()
+        columns[f"{name}, n"] = groups[name].count()
+    means = pd.DataFrame(columns).reset_index()
+    return summarize(known, by).merge(differences, how="left", on=by).merge(means, how="left", on=by)
+
+
+def _sorted(table: pd.DataFrame, settings: tuple[str, ...], operators: list[str]) -> pd.DataFrame:
+    """Return the table's rows in the order of the settings, then of ``operators``."""
+    rank = {name: place for place, name in enumerate(operators)}
 
     def key(column: pd.Series) -> pd.Series:
         if column.name == OPERATOR:
-            return column.map(order)
+            return column.map(rank)
         return column if pd.api.types.is_numeric_dtype(column) else column.map(str)
 
-    return table.sort_values(by, key=key, ignore_index=True)
+    return table.sort_values([*settings, OPERATOR], key=key, ignore_index=True)
 
 
-def _ranked(table: pd.DataFrame, baseline: str) -> list[str]:
-    means = table.groupby(OPERATOR)["mean"].mean().sort_values(ascending=False)
-    return sorted(means.index, key=lambda name: name != baseline)
+def _ranked(table: pd.DataFrame, baseline: str, ranked_by: str) -> list[str]:
+    column = "validation" if ranked_by == VALIDATION else "mean"
+    means = table.groupby(OPERATOR)[column].mean().sort_values(ascending=False)
+    others = [name for name in means.index if name != baseline]
+    return [baseline, *others]

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from strideflax.analysis.intervals import bootstrap_interval, holm, sign_flip_p, student_t
+from strideflax.analysis.fields import is_share
+from strideflax.analysis.intervals import bootstrap_interval, holm, sign_flip_p, student_interval, student_t
 from strideflax.analysis.run_table import FINISHED
 
 
@@ -45,9 +46,10 @@ class Difference:
 def summarize(
     frame: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy", *, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Return one row a group: ``n``, ``missing`` (runs without a value), ``mean``, ``sd`` (n - 1), ``low``, ``high``.
+    """Return one row per group: ``n``, ``missing`` (runs without a value), ``mean``, ``sd`` (n - 1), ``low``, ``high``.
 
-    The interval is Student's t for a mean of n runs; with one run, ``sd`` and the interval are NaN.
+    The interval is Student's t for a mean of n runs; with one run, ``sd`` and the interval are NaN. The interval of a
+    share, such as an accuracy, is cut at 0 and 1.
 
     Args:
         frame: runs, as from `strideflax.results.load`.
@@ -59,12 +61,12 @@ def summarize(
         ValueError: a column that is not there.
     """
     frame = _counted(frame, [*by], value)
+    lowest, highest = (0.0, 1.0) if is_share(value) else (-math.inf, math.inf)
     rows = []
     for group, values in frame.groupby([*by], sort=False, dropna=False)[value]:
         known = values.dropna().to_numpy(float)
-        mean, sd = _mean(known), _sd(known)
-        half = student_t(confidence, len(known)) * sd / math.sqrt(len(known)) if len(known) > 1 else math.nan
-        rows.append((*group, len(known), len(values) - len(known), mean, sd, mean - half, mean + half))
+        low, high = student_interval(known, confidence, lowest=lowest, highest=highest)
+        rows.append((*group, len(known), len(values) - len(known), _mean(known), _sd(known), low, high))
     return pd.DataFrame(rows, columns=[*by, "n", "missing", "mean", "sd", "low", "high"])
 
 
@@ -90,10 +92,9 @@ def compare_paired(
         confidence: of the intervals.
 
     Returns:
-        One row a setting and level: ``within``, ``factor``, then the fields of `Difference`, and ``p_holm``: ``p``
-            after
-        Holm's correction (1979) over the levels of that setting. ``dropped`` counts the pairs that either was run
-        under and of which one run or both have no value.
+        One row per setting and level: ``within``, ``factor``, the fields of `Difference`, and ``p_holm``, which is ``p``
+        after Holm's correction (1979) over the levels of that setting. ``dropped`` counts the pairs in which one run or
+        both have no value.
 
     Raises:
         ValueError: a column or the baseline is not there; two runs share setting, level and pair (a column is missing
@@ -102,15 +103,17 @@ def compare_paired(
     frame = _counted(frame, [*within, factor, pair], value).dropna(subset=[factor, pair])
     if baseline not in set(frame[factor]):
         raise ValueError(f"no run has {factor} {baseline!r}; there are {', '.join(map(repr, frame[factor].unique()))}")
-    rows: list[dict[str, object]] = []
-    cells = frame.groupby([*within], sort=False, dropna=False) if within else [((), frame)]
-    for cell, runs in cells:
-        levels = [level for level in runs[factor].unique() if level != baseline]
-        gains = [_gains(runs, factor, level, baseline, value, pair) for level in levels]
-        found = [paired_difference(gain.to_numpy(), confidence=confidence) for gain in gains]
-        adjusted = holm([difference.p for difference in found])
-        for level, difference, p in zip(levels, found, adjusted, strict=True):
-            rows.append({**dict(zip(within, cell, strict=True)), factor: level, **vars(difference), "p_holm": p})
+    rows = []
+    settings = frame.groupby([*within], sort=False, dropna=False) if within else [((), frame)]
+    for setting, runs in settings:
+        found: dict[object, Difference] = {}
+        for level in runs[factor].unique():
+            if level != baseline:
+                gains = _paired_gains(runs, factor, level, baseline, value, pair)
+                found[level] = paired_difference(gains.to_numpy(), confidence=confidence)
+        adjusted = holm([difference.p for difference in found.values()])
+        for index, (level, difference) in enumerate(found.items()):
+            rows.append((*setting, level, *vars(difference).values(), adjusted[index]))
     return pd.DataFrame(rows, columns=[*within, factor, *Difference.__annotations__, "p_holm"])
 
 
@@ -140,7 +143,7 @@ def interaction(
         runs = frame[frame[condition] == level]
         if missing := {treatment, baseline} - set(runs[factor]):
             raise ValueError(f"no run has {factor} {min(missing)!r} where {condition} is {level!r}")
-        gains.append(_gains(runs, factor, treatment, baseline, value, pair))
+        gains.append(_paired_gains(runs, factor, treatment, baseline, value, pair))
     return paired_difference((gains[0] - gains[1]).to_numpy(), confidence=confidence)
 
 
@@ -189,7 +192,8 @@ def pairs_needed(sd: float, difference: float, *, power: float = 0.8, alpha: flo
 
 def _paired_t_power(n: int, ratio: float, alpha: float) -> float:
     critical, noncentrality = student_t(1 - alpha, n), math.sqrt(n) * ratio
-    upper, lower = (special.nctdtr(n - 1, noncentrality, t) for t in (critical, -critical))
+    upper = special.nctdtr(n - 1, noncentrality, critical)
+    lower = special.nctdtr(n - 1, noncentrality, -critical)
     return float(1 - upper + lower)
 
 
@@ -204,8 +208,8 @@ def _counted(frame: pd.DataFrame, columns: list[str], value: str) -> pd.DataFram
     return counted
 
 
-def _gains(runs: pd.DataFrame, factor: str, level: str, baseline: str, value: str, pair: str) -> pd.Series:
-    """Return ``level`` - ``baseline`` for each pair that either was run under, NaN where one has no value."""
+def _paired_gains(runs: pd.DataFrame, factor: str, level: str, baseline: str, value: str, pair: str) -> pd.Series:
+    """Return ``level`` - ``baseline`` for each pair that has a run of either; NaN where one of the two has no value."""
     runs = runs[runs[factor].isin([level, baseline])]
     repeated = runs[runs.duplicated([factor, pair], keep=False)]
     if len(repeated):
@@ -213,8 +217,9 @@ def _gains(runs: pd.DataFrame, factor: str, level: str, baseline: str, value: st
         raise ValueError(
             f"not paired: several runs have {factor} {name!r} and {pair} {key}; name what tells them apart"
         )
-    keys, reference = (set(runs.loc[runs[factor] == name, pair]) for name in (level, baseline))
-    if reference and keys.isdisjoint(reference):
+    pairs = set(runs.loc[runs[factor] == level, pair])
+    baseline_pairs = set(runs.loc[runs[factor] == baseline, pair])
+    if baseline_pairs and pairs.isdisjoint(baseline_pairs):
         raise ValueError(f"not paired: {factor} {level!r} shares no {pair} with {baseline!r}")
     table = runs.pivot(index=pair, columns=factor, values=value).reindex(columns=[level, baseline])
     return table[level] - table[baseline]

@@ -7,11 +7,28 @@ import numpy as np
 from scipy import special
 
 EXACT_PAIRS = 16  # up to 2^16 sign flips are enumerated
+BLOCK = 1000  # random sign patterns that are held in memory at once
 
 
 def student_t(confidence: float, n: int) -> float:
     """Return the two-sided quantile of Student's t for the mean of n values."""
     return float(special.stdtrit(n - 1, (1 + confidence) / 2))
+
+
+def student_interval(
+    values: np.ndarray, confidence: float = 0.95, *, lowest: float = -math.inf, highest: float = math.inf
+) -> tuple[float, float]:
+    """Return Student's interval for the mean of ``values`` ``[n]``; NaN if n < 2.
+
+    If the mean is known to lie between ``lowest`` and ``highest``, as that of shares lies between 0 and 1, what sticks
+    out is cut off. A true mean never lies there, so the interval holds it exactly as often as before.
+    """
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    half = student_t(confidence, n) * float(values.std(ddof=1)) / math.sqrt(n)
+    mean = float(values.mean())
+    return max(mean - half, lowest), min(mean + half, highest)
 
 
 def bootstrap_interval(
@@ -37,24 +54,30 @@ def bootstrap_interval(
 def sign_flip_p(differences: np.ndarray, *, resamples: int = 100_000, seed: int = 0) -> float:
     """Return the two-sided p-value of mean 0 for paired ``differences`` ``[n]``; NaN if n = 0.
 
-    If the two operators do not differ, each difference could as well have had the other sign (Fisher 1935). The share
-    of sign patterns with a mean at least as far from 0, over all 2^n up to n = 16, else over ``resamples`` random ones
-    (counting the observed one). It can't fall below 2 / 2^n: five pairs never reach 0.05.
+    If the two operators do not differ, each difference could as well have had the other sign (Fisher 1935). The p-value
+    is the share of sign patterns with a mean at least as far from 0, over all 2^n up to n = 16, else over ``resamples``
+    random ones (counting the observed one). It can't fall below `least_sign_flip_p`: five pairs never reach 0.05.
     """
     n = len(differences)
     if n == 0:
         return math.nan
-    observed = abs(differences.sum())
     ties = 1e-12 * np.abs(differences).sum()  # sums that are equal but for rounding
+    reached = abs(differences.sum()) - ties
     if n <= EXACT_PAIRS:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        return float(np.mean(np.abs((2 * patterns - 1) @ differences) >= observed - ties))
+        return float(np.mean(np.abs((2 * patterns - 1) @ differences) >= reached))
     random = np.random.default_rng(seed)
-    extreme = sum(
-        np.count_nonzero(np.abs(random.choice([-1.0, 1.0], (size, n)) @ differences) >= observed - ties)
-        for size in [1000] * (resamples // 1000)
-    )
-    return float((extreme + 1) / (resamples // 1000 * 1000 + 1))
+    blocks = resamples // BLOCK
+    extreme = 0
+    for _ in range(blocks):
+        signs = random.choice([-1.0, 1.0], (BLOCK, n))
+        extreme += int(np.count_nonzero(np.abs(signs @ differences) >= reached))
+    return (extreme + 1) / (blocks * BLOCK + 1)
+
+
+def least_sign_flip_p(pairs: int) -> float:
+    """Return the smallest p-value that so many pairs can give: only all signs as they are, or all turned, reach it."""
+    return min(1.0, 2.0 / 2.0**pairs)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

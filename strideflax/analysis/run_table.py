@@ -1,4 +1,4 @@
-"""Runs as a table: one row a run, tidy columns, units in the names.
+"""Runs as a table: one row per run, tidy columns, units in the names.
 
 A row holds what the run's folder says: the config flattened with dots (``model.downsample``), its numbers, where they
 come from, and each measure's numbers and device (``calibration.images`` from ``measures/calibration.json``). Every run
@@ -30,7 +30,8 @@ from strideflax.training.run_folder import read_json, read_metrics
 SHIPPED = Path(__file__).parent / "shipped"
 FINISHED = "finished"
 OUTCOMES = ("test_accuracy", "test_loss", "val_accuracy", "val_loss", "train_loss")
-COSTS = ("macs", "params", "images_per_second", "train_seconds", "compile_seconds")
+COUNTS = ("macs", "params")
+COSTS = (*COUNTS, "images_per_second", "train_seconds", "compile_seconds")
 LEADING = ("run", "status", "seed", *OUTCOMES, *COSTS, "dataset_name", "dataset_fingerprint", "device")
 
 
@@ -73,7 +74,7 @@ def shipped(name: str) -> pd.DataFrame:
 
 
 def save(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write ``frame`` to a ``.jsonl`` or ``.jsonl.gz`` file, one JSON object a run, that `load` reads back unchanged.
+    """Write ``frame`` to a ``.jsonl`` or ``.jsonl.gz`` file, one JSON object per run, that `load` reads back unchanged.
 
     Numbers that are missing or not finite become null. The same frame gives the same bytes.
 
@@ -83,15 +84,16 @@ def save(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         raise ValueError(f"path must end in .jsonl or .jsonl.gz, got {path.name!r}")
-    records = [
-        {name: None if is_missing(value) else value for name, value in row.items()} for row in frame.to_dict("records")
-    ]
-    text = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records).encode()
-    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+    lines = []
+    for row in frame.to_dict("records"):
+        known = {name: None if is_missing(value) else value for name, value in row.items()}
+        lines.append(json.dumps(known, allow_nan=False) + "\n")
+    content = "".join(lines).encode()
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """Return the learning curves of the runs below ``folder``: a row a run and epoch, ``metrics.jsonl``'s fields.
+    """Return the learning curves of the runs below ``folder``: one row per run and epoch with ``metrics.jsonl``'s fields.
 
     ``run`` is named as in `load`.
 
@@ -101,7 +103,10 @@ def curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"learning curves are read from a folder of runs, got {folder}")
-    rows = [{"run": name, **line} for run, name in _run_folders(folder) for line in read_metrics(run)]
+    rows = []
+    for run, name in _run_folders(folder):
+        for record in read_metrics(run):
+            rows.append({"run": name, **record})
     return pd.DataFrame(rows, columns=None if rows else ["run", "epoch"])
 
 
@@ -157,11 +162,16 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    columns = dict.fromkeys([*LEADING, *(name for row in rows for name in row)])
-    known = [{name: _hashable(value) for name, value in row.items() if value is not None} for row in rows]
+    columns = dict.fromkeys(LEADING)
+    known = []
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+        known.append({name: _hashable(value) for name, value in row.items() if value is not None})
     frame = pd.DataFrame(known, columns=list(columns))
     for name in (*OUTCOMES, *COSTS):
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float).where(np.isfinite)
+    for name in COUNTS:
+        frame[name] = frame[name].round().astype("Int64")  # pandas' integers that may be missing
     return frame
 
 
@@ -179,7 +189,7 @@ def _read_rows(file: Path) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in text.splitlines()]
     except (OSError, EOFError, ValueError, RecursionError):
         raise UserError(
-            f"{file} is not a results file; expected .jsonl or .jsonl.gz with one JSON object a line"
+            f"{file} is not a results file; expected .jsonl or .jsonl.gz with one JSON object per line"
         ) from None
     if not all(isinstance(row, dict) and "run" in row and "status" in row for row in rows):
         raise UserError(f"{file} is not a results file; expected a run and a status in each row")

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from strideflax.analysis.ablation import OPERATOR, Ablation
+from strideflax.analysis.ablation import OPERATOR, VALIDATION, Ablation, Condition
 from strideflax.analysis.fields import short
+from strideflax.analysis.intervals import least_sign_flip_p
 from strideflax.analysis.run_table import FINISHED
 from strideflax.report.reproduction import regenerate
-from strideflax.report.tables import Table, failed_table, interaction_table, percent, points, results_table
+from strideflax.report.tables import Table, accuracy_table, cost_table, failed_table, interaction_table, percent, points
+from strideflax.wording import counted, written
 
-ENOUGH_PAIRS = 5  # below, an interval holds the true difference too rarely to claim one
+SIGNIFICANCE = 0.05  # a headline says "beats" only if the p-value after Holm's correction is below
+ENOUGH_PAIRS = 5  # a bootstrap interval of fewer holds the true difference too rarely
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Findings:
-    """A report's words: the question, what was run, answers, tables, and what a reader needs to trust them."""
+    """A report's words: the question, what was run, answers, tables, and what a reader needs to trust them.
+
+    ``tables`` are the two main ones, accuracy and cost; ``further_tables`` stand behind the figures.
+    """
 
     question: str
     basis: str
     answers: list[Answer]
     tables: list[Table]
+    further_tables: list[Table]
     left_out: list[str]
     notes: list[str]
     provenance: list[tuple[str, str]]
@@ -38,12 +45,12 @@ class Findings:
 def find(ablation: Ablation, source: str, left_out: list[str]) -> Findings:
     """Put an ablation into words; ``source`` is what the report was made from, ``left_out`` the figures it lacks."""
     finished = ablation.runs[ablation.runs["status"] == FINISHED]
-    tables = [results_table(ablation), interaction_table(ablation), failed_table(ablation)]
     return Findings(
         question="Downsample by stride or by pooling, and what does each cost?",
         basis=_basis(finished),
-        answers=[_answer(label, rows, ablation.baseline) for label, rows, _ in ablation.cells()],
-        tables=[table for table in tables if table.rows],
+        answers=[_answer(condition, ablation) for condition in ablation.conditions()],
+        tables=[accuracy_table(ablation), cost_table(ablation)],
+        further_tables=[table for table in (interaction_table(ablation), failed_table(ablation)) if table.rows],
         left_out=left_out,
         notes=_notes(ablation, finished),
         provenance=_provenance(finished),
@@ -52,44 +59,54 @@ def find(ablation: Ablation, source: str, left_out: list[str]) -> Findings:
 
 
 def _basis(finished: pd.DataFrame) -> str:
-    seeds = finished["seed"].nunique()
-    plural = "s" if seeds > 1 else ""
-    return (
-        f"{len(finished)} finished runs, {seeds} seed{plural}, on {_values(finished, 'dataset_name')}; "
-        f"device: {_values(finished, 'device')}."
-    )
+    runs = counted(len(finished), "finished run")
+    seeds = counted(finished["seed"].nunique(), "seed")
+    return f"{runs}, {seeds}, on {_values(finished, 'dataset_name')}; device: {_values(finished, 'device')}."
 
 
-def _answer(label: str, rows: pd.DataFrame, baseline: str) -> Answer:
-    """Answer for one setting: does the best operator beat the baseline, by how much, how sure, at what cost?"""
-    prefix, rows = f"With {label}: " if label else "", rows.set_index(OPERATOR)
+def _answer(condition: Condition, ablation: Ablation) -> Answer:
+    """Answer for one setting: is the chosen operator shown to beat the baseline, by how much, and at what cost?"""
+    baseline = ablation.baseline
+    prefix = f"With {condition.name}: " if condition.name else ""
+    rows = condition.rows.set_index(OPERATOR)
     known = rows["mean"].dropna()
     if baseline not in known:
-        best = (
-            f"{known.idxmax()} is the most accurate, {_mean(rows.loc[known.idxmax()])}"
-            if len(known)
-            else "no run finished"
-        )
-        return Answer(f"{prefix}no run of {baseline} finished, so there is nothing to compare with.", f"{best}.")
+        verdict = f"{prefix}no run of {baseline} finished, so there is nothing to compare with."
+        if not len(known):
+            return Answer(verdict, "No run finished.")
+        best = rows.loc[known.idxmax()]
+        return Answer(verdict, f"{best.name} is the most accurate, {_mean(best)}.")
     reference = f"{baseline}: {_mean(rows.loc[baseline])}."
-    if rows["difference"].isna().all():
+    compared = rows[rows["difference"].notna()]
+    if not len(compared):
         return Answer(f"{prefix}there is no pair of runs to compare {baseline} with.", reference)
-    best = rows.loc[rows["difference"].idxmax()]
+    if (compared["difference"] <= 0).all():
+        best, choice = compared.loc[compared["difference"].idxmax()], "closest"
+    elif ablation.ranked_by == VALIDATION:
+        best, choice = compared.loc[compared["validation"].idxmax()], "best by validation"
+    else:
+        best, choice = compared.loc[compared["difference"].idxmax()], "best"
     cost = f" at {best['macs'] / rows.loc[baseline, 'macs']:.2f} times its MACs" if best["macs"] > 0 else ""
-    gain = f"{points(best['difference'])} percentage points{cost}"
+    gain = f"{points(best['difference'])} percentage points"
     evidence = f"{best.name}: {_mean(best)}. {reference} Gain: {_sureness(best)}."
-    if best["difference"] <= 0:
-        return Answer(f"{prefix}no operator beats {baseline}; the closest is {best.name}, {gain}.", evidence)
-    if not best["difference_low"] > 0:
-        return Answer(
-            f"{prefix}no operator is clearly better than {baseline}; the best is {best.name}, {gain}.", evidence
-        )
-    if best["pairs"] < ENOUGH_PAIRS:
-        return Answer(
-            f"{prefix}{best.name} is ahead of {baseline}, {gain}.",
-            f"{evidence} Fewer than five pairs are too few to be sure.",
-        )
-    return Answer(f"{prefix}{best.name} beats {baseline}, {gain}.", evidence)
+    if choice == "closest":
+        return Answer(f"{prefix}no operator beats {baseline}; the closest is {best.name}, {gain}{cost}.", evidence)
+    if best["p_holm"] < SIGNIFICANCE and best["difference_low"] > 0:
+        return Answer(f"{prefix}{best.name} beats {baseline}, {gain}{cost}.", evidence)
+    doubt = f"{counted(best['pairs'], 'pair')}, p = {best['p_holm']:.3g} after Holm"
+    verdict = f"the {choice} is {best.name}, {gain} over {baseline}{cost}, which is not significant ({doubt})."
+    return Answer(prefix + verdict, evidence + _what_is_missing(int(best["pairs"]), len(compared)))
+
+
+def _what_is_missing(pairs: int, comparisons: int) -> str:
+    """Say how many pairs a gain in all of them would take, where those that were run can't show any."""
+    if least_sign_flip_p(pairs) * comparisons < SIGNIFICANCE:
+        return ""
+    enough = pairs
+    while least_sign_flip_p(enough) * comparisons >= SIGNIFICANCE:
+        enough += 1
+    tests = counted(comparisons, "comparison")
+    return f" {counted(pairs, 'pair')} can't be significant in {tests}, however clear the gain is; {enough} can."
 
 
 def _mean(row: pd.Series) -> str:
@@ -98,7 +115,7 @@ def _mean(row: pd.Series) -> str:
 
 
 def _sureness(row: pd.Series) -> str:
-    pairs = f"{row['pairs']:.0f} pair{'s' if row['pairs'] > 1 else ''}"
+    pairs = counted(row["pairs"], "pair")
     if row["pairs"] < 2:
         return f"{pairs}, no interval"
     interval = f"95 % interval {points(row['difference_low'])} to {points(row['difference_high'])}"
@@ -106,17 +123,27 @@ def _sureness(row: pd.Series) -> str:
 
 
 def _notes(ablation: Ablation, finished: pd.DataFrame) -> list[str]:
-    operators, pairs = len(ablation.operators), ablation.table["pairs"].max()
+    pairs = ablation.table["pairs"].max()
     notes = [
         "Runs with the same seed saw the same images in the same order and started from the same shared weights, so "
         "operators are compared seed by seed.",
-        f"The best of {operators} operators is picked by its result, which flatters it a little; Holm's correction "
-        "accounts for the choice, single intervals do not.",
     ]
-    if pairs > 0:
+    if ablation.ranked_by == VALIDATION:
         notes.append(
-            f"With {pairs:.0f} pairs the sign-flip p is never below {min(1, 2 / 2**pairs):.3g}: read the intervals too."
+            "The best operator is chosen by its accuracy on validation images, which no network trained on; what is "
+            "reported of it is its accuracy on test images, which had no part in the choice."
         )
+    else:
+        notes.append(
+            f"These runs have no validation accuracy, so the best of {len(ablation.operators)} operators is picked by its "
+            "test accuracy, which flatters it a little. Set data.val_count to choose by validation images."
+        )
+    notes.append(
+        f'"Beats" stands only where p is below {SIGNIFICANCE} after Holm\'s correction for the number of operators.'
+    )
+    if pairs > 0:
+        least = f"{least_sign_flip_p(int(pairs)):.3g}"
+        notes.append(f"With {counted(pairs, 'pair')} the sign-flip p is never below {least}: read the intervals too.")
     if pairs < ENOUGH_PAIRS:
         notes.append(
             "Bootstrap intervals of fewer than five pairs are too narrow: those of three hold the truth 3 times in 4."
@@ -131,7 +158,10 @@ def _notes(ablation: Ablation, finished: pd.DataFrame) -> list[str]:
 
 
 def _provenance(finished: pd.DataFrame) -> list[tuple[str, str]]:
-    versions = [name for name in finished if name.startswith("versions.") and finished[name].notna().any()]
+    versions = []
+    for name in finished:
+        if name.startswith("versions.") and finished[name].notna().any():
+            versions.append(f"{short(name)} {_values(finished, name)}")
     lines = [
         ("data", _values(finished, "dataset_name")),
         ("source", _values(finished, "dataset_source")),
@@ -139,7 +169,7 @@ def _provenance(finished: pd.DataFrame) -> list[tuple[str, str]]:
         ("test images", _values(finished, "dataset_test_count")),
         ("device", _values(finished, "device")),
         ("device of the latencies", _values(finished, "cost.device")),
-        ("versions", ", ".join(f"{short(name)} {_values(finished, name)}" for name in versions)),
+        ("versions", ", ".join(versions)),
     ]
     return [(name, value) for name, value in lines if value]
 
@@ -148,4 +178,4 @@ def _values(frame: pd.DataFrame, column: str) -> str:
     """Return the different values of a column in words."""
     if column not in frame:
         return ""
-    return " / ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in frame[column].dropna().unique())
+    return " / ".join(written(value) for value in frame[column].dropna().unique())

@@ -1,11 +1,13 @@
 """The report as one HTML page that needs nothing else: no network, no other file."""
 
+from collections.abc import Callable, Iterable
 from html import escape
 from importlib import resources
 from string import Template
+from typing import Any
 
 from strideflax.report.figures import Drawing
-from strideflax.report.findings import Findings
+from strideflax.report.findings import Answer, Findings
 from strideflax.report.tables import Cell, Table
 
 
@@ -15,17 +17,28 @@ def render_page(findings: Findings, drawings: list[Drawing]) -> str:
     return template.substitute(
         question=escape(findings.question),
         basis=escape(findings.basis),
-        answers="\n".join(
-            f"<p><strong>{escape(a.verdict)}</strong> {escape(a.evidence)}</p>" for a in findings.answers
-        ),
-        results=_table(findings.tables[0]),
-        figures="\n".join(_figure(drawing) for drawing in drawings),
+        answers=_lines(_answer, findings.answers),
+        tables=_lines(_table, findings.tables),
+        figures=_lines(_figure, drawings),
         left_out=_list([f"Left out: {line}." for line in findings.left_out]),
-        other_tables="\n".join(_table(table) for table in findings.tables[1:]),
+        further_tables=_lines(_table, findings.further_tables),
         notes=_list(findings.notes),
-        provenance="\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in findings.provenance),
+        provenance=_lines(_definition, findings.provenance),
         commands=escape(findings.commands),
     )
+
+
+def _lines(render: Callable[[Any], str], items: Iterable[Any]) -> str:
+    return "\n".join(map(render, items))
+
+
+def _answer(answer: Answer) -> str:
+    return f"<p><strong>{escape(answer.verdict)}</strong> {escape(answer.evidence)}</p>"
+
+
+def _definition(line: tuple[str, str]) -> str:
+    name, value = line
+    return f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
 
 
 def _list(lines: list[str]) -> str:
@@ -39,25 +52,26 @@ def _figure(drawing: Drawing) -> str:
 
 def _table(table: Table) -> str:
     kinds = ["text" if isinstance(cell.value, str) else "number" for cell in table.rows[0]]
-    header = "".join(
-        f'<th scope="col" class="{kind}"><button type="button">{escape(title)}</button></th>'
-        for title, kind in zip(table.titles, kinds, strict=True)
-    )
-    body = "\n".join(
-        "<tr>"
-        + "".join(_cell(cell, kind, first=i == 0) for i, (cell, kind) in enumerate(zip(row, kinds, strict=True)))
-        + "</tr>"
-        for row in table.rows
-    )
+    header = ""
+    for index, title in enumerate(table.titles):
+        button = f'<button type="button">{escape(title)}</button>'
+        header += f'<th scope="col" class="{kinds[index]}">{button}</th>'
+    body = ""
+    for row in table.rows:
+        cells = "".join(_cell(cell, kinds[index], is_head=index == 0) for index, cell in enumerate(row))
+        body += f"<tr>{cells}</tr>\n"
     title = escape(table.title)
     return (
-        f'<h2>{title}</h2>\n<div class="scroll" role="region" aria-label="{title}" tabindex="0">\n<table>\n'
-        f"<thead><tr>{header}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n"
+        f'<h2>{title}</h2>\n<div class="frame">\n'
+        '<p class="hint">This table is wider than the page: scroll it sideways \N{RIGHTWARDS ARROW}</p>\n'
+        f'<div class="scroll" role="region" aria-label="{title}" tabindex="0">\n<table>\n'
+        f"<thead><tr>{header}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n</div>\n"
         f'<p class="note">{escape(table.note)}</p>'
     )
 
 
-def _cell(cell: Cell, kind: str, first: bool) -> str:
+def _cell(cell: Cell, kind: str, *, is_head: bool) -> str:
     value = "" if cell.value is None else escape(str(cell.value))
-    tag, scope = ("th", ' scope="row"') if first else ("td", "")
-    return f'<{tag}{scope} class="{kind}" data-value="{value}">{escape(cell.text)}</{tag}>'
+    detail = f" <span>{escape(cell.detail)}</span>" if cell.detail else ""
+    tag, scope = ("th", ' scope="row"') if is_head else ("td", "")
+    return f'<{tag}{scope} class="{kind}" data-value="{value}">{escape(cell.text)}{detail}</{tag}>'

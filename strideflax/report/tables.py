@@ -6,18 +6,36 @@ from typing import Any
 
 from strideflax.analysis.ablation import BATCH_LATENCY, CONSISTENCY, LATENCY, OPERATOR, Ablation
 from strideflax.analysis.comparison import interaction
-from strideflax.analysis.fields import in_words, short, value_text
+from strideflax.analysis.fields import in_words, short
 from strideflax.analysis.run_table import is_missing
+from strideflax.wording import written
 
-INTERVALS = {"mean": ("low", "high"), "difference": ("difference_low", "difference_high")}
+ACCURACY_NOTE = (
+    "In brackets 95 % intervals: Student's t, cut at 0 and 100, for a "
+    "mean; the paired bootstrap for a gain. p: exact sign-flip test; after Holm: corrected for the number of operators. "
+    "Shift consistency: share of pairs of shifts by up to 4 pixels (border reflected) with the same class. "
+    "± is the standard deviation over the runs."
+)
+COST_NOTE = (
+    "MACs: multiply-accumulates of one image's forward pass. Latency: median time of inference, of one image and of a "
+    "training batch, as the command evaluate measures it. Times are means over the row's runs, or over n of "
+    "them where not all have one; ± is their standard deviation."
+)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows, and the number or text that it is sorted by; None sorts last."""
+    """What a table shows.
+
+    Attributes:
+        text: the words for the value.
+        value: the number or text that rows are sorted by; None sorts last.
+        detail: how sure the value is, such as its interval; it stands behind the text, or below it on a narrow screen.
+    """
 
     text: str
     value: float | str | None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,52 +48,87 @@ class Table:
     rows: list[list[Cell]]
 
 
-Column = tuple[str, str, Callable[[Any], str]]  # title, column of Ablation.table, value -> text
+@dataclass(frozen=True)
+class Column:
+    """A column of a report's table.
+
+    Attributes:
+        title: what stands above it.
+        field: the column of `Ablation.table` that it shows.
+        text: the words for a value.
+        interval: the columns of an interval that stands in brackets behind the value.
+        has_spread: whether its standard deviation follows, and the number of runs where not all of the row have it.
+    """
+
+    title: str
+    field: str
+    text: Callable[[Any], str]
+    interval: tuple[str, str] | None = None
+    has_spread: bool = False
+
+    def cell(self, row: dict[Any, Any]) -> Cell:
+        """Return the cell for one row of `Ablation.table`."""
+        value = row[self.field]
+        if is_missing(value):
+            return Cell("", None)
+        detail = self._spread(row) if self.has_spread else self._interval(row)
+        return Cell(self.text(value), float(value) if isinstance(value, (int, float)) else str(value), detail)
+
+    def _interval(self, row: dict[Any, Any]) -> str:
+        if self.interval is None or is_missing(row[self.interval[0]]):
+            return ""
+        low, high = self.interval
+        return f"({self.text(row[low])} to {self.text(row[high])})"
+
+    def _spread(self, row: dict[Any, Any]) -> str:
+        deviation, runs = row[f"{self.field}, sd"], row[f"{self.field}, n"]
+        words = [] if is_missing(deviation) else [f"± {self.text(deviation)}"]
+        if runs != row["n"]:
+            words.append(f"n = {runs:.0f}")
+        return ", ".join(words)
 
 
-def results_table(ablation: Ablation) -> Table:
-    """Return the main table, one row a setting and operator; a column without any number is left out."""
-    columns = [column for column in _columns(ablation) if ablation.table[column[1]].notna().any()]
-    note = (
-        "In brackets 95 % intervals: Student's t for a mean, the paired bootstrap for a gain. p: exact sign-flip test. "
-        "MACs: multiply-accumulates of one image's forward pass. Latency: of inference, at batch 1 and at the training "
-        "batch. Shift consistency: share of pairs of shifts by up to 4 pixels (border reflected) with the same class."
-    )
-    rows = [[_cell(row, name, text) for _, name, text in columns] for row in ablation.table.to_dict("records")]
-    return Table("Results", note, [title for title, _, _ in columns], rows)
-
-
-def _columns(ablation: Ablation) -> list[Column]:
-    settings: list[Column] = [(short(name), name, value_text) for name in ablation.settings]
-    return [
-        ("operator", OPERATOR, str),
-        *settings,
-        ("test accuracy, %", "mean", percent),
-        (f"gain over {ablation.baseline}, points", "difference", points),
-        ("million MACs", "macs", lambda v: f"{v / 1e6:,.1f}"),
-        ("latency of an image, ms", LATENCY, "{:.3g}".format),
-        ("latency of a batch, ms", BATCH_LATENCY, "{:.3g}".format),
-        ("shift consistency, %", CONSISTENCY, percent),
-        ("runs", "n", str),
-        ("without a result", "missing", str),
-        ("pairs", "pairs", "{:.0f}".format),
-        ("p", "p", "{:.3g}".format),
-        ("p after Holm", "p_holm", "{:.3g}".format),
-        ("wins, % of pairs", "probability_of_improvement", lambda v: f"{100 * v:.0f}"),
-        ("parameters", "params", "{:,.0f}".format),
-        ("training images/s", "images_per_second", "{:,.0f}".format),
+def accuracy_table(ablation: Ablation) -> Table:
+    """Return what was reached, and how sure it is: one row per setting and operator."""
+    gain = f"gain over {ablation.baseline}, points"
+    columns = [
+        Column("validation accuracy, %", "validation", percent),
+        Column("test accuracy, %", "mean", percent, interval=("low", "high")),
+        Column(gain, "difference", points, interval=("difference_low", "difference_high")),
+        Column("p", "p", "{:.3g}".format),
+        Column("p after Holm", "p_holm", "{:.3g}".format),
+        Column("pairs", "pairs", "{:.0f}".format),
+        Column("wins, % of pairs", "probability_of_improvement", "{:.0%}".format),
+        Column("shift consistency, %", CONSISTENCY, percent, has_spread=True),
+        Column("runs", "n", str),
+        Column("without a result", "missing", str),
     ]
+    return _table("Accuracy", ACCURACY_NOTE, ablation, columns)
 
 
-def _cell(row: dict[Any, Any], name: str, text: Callable[[Any], str]) -> Cell:
-    """Return a cell, with its interval in brackets where there is one."""
-    value = row[name]
-    if is_missing(value):
-        return Cell("", None)
-    low, high = INTERVALS.get(name, (None, None))
-    known = low is not None and not is_missing(row[low])
-    interval = f" ({text(row[low])} to {text(row[high])})" if known else ""
-    return Cell(text(value) + interval, float(value) if isinstance(value, (int, float)) else str(value))
+def cost_table(ablation: Ablation) -> Table:
+    """Return what it takes: one row per setting and operator."""
+    columns = [
+        Column("runs", "n", str),
+        Column("million MACs", "macs", lambda count: f"{count / 1e6:,.1f}"),
+        Column("parameters", "params", "{:,.0f}".format),
+        Column("latency of an image, ms", LATENCY, "{:.2f}".format, has_spread=True),
+        Column("latency of a batch, ms", BATCH_LATENCY, "{:.2f}".format, has_spread=True),
+        Column("training images/s", "images_per_second", "{:,.0f}".format, has_spread=True),
+    ]
+    return _table("Cost", COST_NOTE, ablation, columns)
+
+
+def _table(title: str, note: str, ablation: Ablation, columns: list[Column]) -> Table:
+    """Return a table with the operator and the settings in front; a column without any number is left out."""
+    leading = [Column("operator", OPERATOR, str)]
+    for name in ablation.settings:
+        leading.append(Column(short(name), name, written))
+    shown = [*leading, *(column for column in columns if ablation.table[column.field].notna().any())]
+    rows = []
+    for row in ablation.table.to_dict("records"):
+        rows.append([column.cell(row) for column in shown])
+    return Table(title, note, [column.title for column in shown], rows)
 
 
 def interaction_table(ablation: Ablation) -> Table:
@@ -85,8 +138,10 @@ def interaction_table(ablation: Ablation) -> Table:
         return Table("", "", [], [])
     setting = ablation.settings[0]
     first, second = (in_words(setting, level) for level in levels)
+    gain = f"gain with {first} minus with {second}, points"
+    column = Column(gain, "difference", points, interval=("low", "high"))
     rows = []
-    for name in [name for name in ablation.operators if name != ablation.baseline]:
+    for name in ablation.operators[1:]:
         try:
             found = interaction(
                 ablation.runs,
@@ -99,20 +154,17 @@ def interaction_table(ablation: Ablation) -> Table:
         except ValueError:  # it was run under one of the two only
             continue
         if found.pairs:
-            named = {"difference": found.difference, "difference_low": found.low, "difference_high": found.high}
-            numbers = (_cell(named, "difference", points), Cell(str(found.pairs), found.pairs))
-            rows.append([Cell(name, name), *numbers, Cell(f"{found.p:.3g}", found.p)])
+            pairs = Cell(str(found.pairs), found.pairs)
+            rows.append([Cell(name, name), column.cell(vars(found)), pairs, Cell(f"{found.p:.3g}", found.p)])
     note = f"(operator - {ablation.baseline}) with {first}, minus the same with {second}, for each seed."
-    titles = ["operator", f"gain with {first} minus with {second}, points", "seeds", "p"]
-    return Table(f"How much of the gain depends on {short(setting)}", note, titles, rows)
+    return Table(f"How much of the gain depends on {short(setting)}", note, ["operator", gain, "seeds", "p"], rows)
 
 
 def failed_table(ablation: Ablation) -> Table:
     """Return the runs that are in no average, and why."""
-    rows = [
-        [Cell(str(value), str(value)) for value in (row["run"], row["status"], row["error"])]
-        for row in ablation.failed.fillna({"error": ""}).to_dict("records")
-    ]
+    rows = []
+    for row in ablation.failed.fillna({"error": ""}).to_dict("records"):
+        rows.append([Cell(str(row[name]), str(row[name])) for name in ("run", "status", "error")])
     return Table("Runs without a result", "They are in no average.", ["run", "status", "error"], rows)
 
 

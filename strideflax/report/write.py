@@ -8,18 +8,17 @@ from strideflax.errors import UserError
 from strideflax.report.figures import draw_figures
 from strideflax.report.findings import Findings, find
 from strideflax.report.page import render_page
+from strideflax.report.tables import Table
 
 
-def write_report(
-    source: Path, out: Path, *, factor: str = "model.downsample", baseline: str | None = None
-) -> list[Path]:
+def write_report(source: Path, out: Path, *, factor: str = "model.downsample", baseline: object = None) -> list[Path]:
     """Write ``report.html``, ``report.md``, ``results.csv`` and ``figures/*.svg`` into ``out``; return their paths.
 
     Args:
         source: a folder of runs, or a file that `strideflax.results.save` wrote.
         out: the folder for the report, created if missing.
         factor: the config field whose values are compared.
-        baseline: the value that the others are compared with; None takes "strided_conv".
+        baseline: the value that the others are compared with, see `read_ablation`; None takes "strided_conv".
 
     Raises:
         UserError: there are no runs, or none to compare; nothing is written.
@@ -28,10 +27,11 @@ def write_report(
     ablation = read_ablation(frame, factor=factor, baseline=baseline)
     drawings, left_out = draw_figures(ablation, curves(source) if source.is_dir() else None)
     findings = find(ablation, str(source), left_out)
+    whole = ablation.runs.convert_dtypes()  # 3 instead of 3.0 where some runs lack a number
     files = {
         "report.html": render_page(findings, drawings),
         "report.md": render_markdown(findings, {f"figures/{d.name}.svg": d.title for d in drawings}),
-        "results.csv": ablation.runs.to_csv(index=False),
+        "results.csv": whole.to_csv(index=False),
         **{f"figures/{drawing.name}.svg": drawing.svg for drawing in drawings},
     }
     try:
@@ -45,20 +45,18 @@ def write_report(
 
 def render_markdown(findings: Findings, figures: dict[str, str]) -> str:
     """Return the report as Markdown; ``figures`` are file -> title."""
-    tables = [
-        _markdown_table(table.titles, [[cell.text for cell in row] for row in table.rows]) for table in findings.tables
-    ]
-    sections = [
-        f"# {findings.question}",
-        findings.basis,
-        *(f"**{answer.verdict}** {answer.evidence}" for answer in findings.answers),
-        *(f"## {table.title}\n\n{text}\n\n{table.note}" for table, text in zip(findings.tables, tables, strict=True)),
-        "## Figures\n\n" + "\n".join(f"![{title}]({file})" for file, title in figures.items()),
-        *([_list("Left out", findings.left_out)] if findings.left_out else []),
-        _list("Reading it", findings.notes),
-        _list("Where the numbers come from", [f"{name}: {value}" for name, value in findings.provenance]),
-    ]
-    text = "\n\n".join(sections).replace("<", "&lt;")  # what runs say is no HTML
+    sections = [f"# {findings.question}", findings.basis]
+    for answer in findings.answers:
+        sections.append(f"**{answer.verdict}** {answer.evidence}")
+    for table in [*findings.tables, *findings.further_tables]:
+        sections.append(f"## {table.title}\n\n{_markdown_table(table)}\n\n{table.note}")
+    sections.append("## Figures\n\n" + "\n".join(f"![{title}]({file})" for file, title in figures.items()))
+    if findings.left_out:
+        sections.append(_list("Left out", findings.left_out))
+    sections.append(_list("Reading it", findings.notes))
+    provenance = [f"{name}: {value}" for name, value in findings.provenance]
+    sections.append(_list("Where the numbers come from", provenance))
+    text = "\n\n".join(sections).replace("<", "&lt;")  # what runs say is not HTML
     return f"{text}\n\n## The same numbers again\n\n```bash\n{findings.commands}\n```\n"
 
 
@@ -66,6 +64,12 @@ def _list(title: str, lines: list[str]) -> str:
     return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _markdown_table(titles: list[str], rows: list[list[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+def _markdown_table(table: Table) -> str:
+    lines = [_markdown_row(table.titles), _markdown_row(["---"] * len(table.titles))]
+    for row in table.rows:
+        lines.append(_markdown_row([f"{cell.text} {cell.detail}".strip() for cell in row]))
+    return "\n".join(lines)
+
+
+def _markdown_row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -45,6 +45,16 @@ class TestSummarize:
         assert (row["n"], row["missing"]) == (2, 2)
         assert row["mean"] == pytest.approx(0.6, abs=1e-12)
 
+    def test_an_interval_of_shares_stays_between_none_and_all(self):
+        row = summarize(runs({"a": [0.70, 0.7560]}), by=["model.downsample"]).iloc[0]
+        assert row["low"] == pytest.approx(0.728 - 12.7062 * 0.028, abs=1e-5)  # as Student has it
+        assert row["high"] == 1  # and not 1.0838
+
+    def test_an_interval_of_a_time_is_not_cut(self):
+        frame = runs({"a": [0, 0]}).assign(ms=[0.9, 1.1])
+        row = summarize(frame, ["model.downsample"], "ms").iloc[0]
+        assert row["high"] == pytest.approx(1 + 12.7062 * 0.1, abs=1e-4)
+
     def test_one_run_has_no_spread_and_none_has_no_mean(self):
         table = summarize(runs({"one": [0.5], "none": [math.nan]}), by=["model.downsample"])
         assert table["mean"].tolist() == [0.5, pytest.approx(math.nan, nan_ok=True)]
