@@ -51,12 +51,15 @@ class Page:
                 commands.append(words)
         return commands
 
-    def links(self) -> list[str]:
-        """Return the targets of links to files, without their anchors."""
+    def links(self) -> list[Path]:
+        """Return the files that links lead to, but for those that the build of the site writes and Sphinx checks."""
         targets = []
         for target in LINK.findall(self.prose()):
-            if "://" not in target and not target.startswith("#"):
-                targets.append(target.partition("#")[0])
+            if "://" in target or target.startswith("#"):
+                continue
+            file = (self.path.parent / target.partition("#")[0]).resolve()
+            if not file.relative_to(ROOT).as_posix().startswith(WRITTEN_BY_THE_BUILD):
+                targets.append(file)
         return targets
 
     def files(self) -> list[str]:

@@ -1,9 +1,14 @@
 """What the documentation points to is there, and the README stays one that is read."""
 
+import re
+
 import pytest
 from docs.pages import ROOT, Page, all_pages
+from site_pages.costs import short_cost
+from site_pages.gains import gains
 
 from strideflax import DOWNSAMPLERS
+from strideflax.analysis.ablation import CONSISTENCY
 
 every_page = pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.name)
 
@@ -11,7 +16,7 @@ every_page = pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.
 @every_page
 def test_links_lead_to_files(page: Page):
     for target in page.links():
-        assert (page.path.parent / target).exists(), f"{page.name} links to {target}"
+        assert target.exists(), f"{page.name} links to {target}"
 
 
 @every_page
@@ -31,6 +36,30 @@ def test_the_readme_is_short_and_names_every_operator():
     assert len(readme.text.splitlines()) < 130
     for name in DOWNSAMPLERS:
         assert f"`{name}`" in readme.text, name
+
+
+def test_the_readme_s_multiply_adds_are_those_that_inspection_counts():
+    rows = re.findall(r"^\|[^|]+\|(.*`.*)\| ([\d. /]+) \|$", Page(ROOT / "README.md").text, re.M)
+    stated = {}
+    for operators, macs in rows:
+        for name in re.findall(r"`(\w+)`", operators):
+            stated[name] = macs
+    assert stated == {name: short_cost(name) for name in DOWNSAMPLERS}
+
+
+def test_the_readme_s_gains_are_those_of_the_shipped_runs():
+    smoothing, shifts = [], []
+    for name in ("blur_pool", "avg_pool", "max_blur"):
+        for crop in (0, 4):
+            smoothing.append(100 * gains("ablation_cifar10", crop, "test_accuracy")[name]["difference"])
+            shifts.append(100 * gains("ablation_cifar10", crop, CONSISTENCY)[name]["difference"])
+    before = gains("equal_cost_cifar10", 0, "test_accuracy")
+    text = " ".join(Page(ROOT / "README.md").text.split())
+    assert f"is worth {min(smoothing):.1f} to {max(smoothing):.1f} points of accuracy" in text
+    assert f"the class of {min(shifts):.1f} to {max(shifts):.1f} points more" in text
+    blur, average = (100 * before[name]["difference"] for name in ("blur_pool", "avg_pool"))
+    assert f"a blur still gains {blur:.1f} points and an average {average:.1f}" in text
+    assert before["max_pool"]["low"] < 0 < before["max_pool"]["high"]
 
 
 def test_the_readme_s_first_two_blocks_train_and_test():

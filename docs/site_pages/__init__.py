@@ -1,0 +1,39 @@
+"""The part of the site that is written from the library at each build, so that it stays true.
+
+A Sphinx extension. Before the sources are read it fills ``docs/generated/`` (which git ignores): the documents and notebooks
+of the repository, a page per operator with its picture, costs and gains, the configs, the commands' help.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from site_pages import commands, configs, documents, operators
+from site_pages.links import with_site_links
+
+if TYPE_CHECKING:  # the tests use this package without Sphinx
+    from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GENERATED = ROOT / "docs" / "generated"
+
+
+def write_all(app: Sphinx) -> None:
+    """Write everything under ``docs/generated/``."""
+    for write in (documents.write, configs.write, commands.write, operators.write):
+        write(ROOT, GENERATED)
+
+
+def rewrite_links(app: Sphinx, name: str, source: list[str]) -> None:
+    """Let the links of a page under ``docs/``, which are right within the repository, be right within the site."""
+    page = ROOT / "docs" / f"{name}.md"
+    if page.exists() and GENERATED not in page.parents:
+        source[0] = with_site_links(source[0], page.parent, page.parent, ROOT)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", write_all)
+    app.connect("source-read", rewrite_links)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

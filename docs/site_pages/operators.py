@@ -1,0 +1,136 @@
+"""One page per operator, and the page that lists them all: from the table, the docstrings, the counts, the shipped runs."""
+
+import inspect
+import re
+from pathlib import Path
+
+from drawing import operator_page
+
+from site_pages.configs import as_markdown
+from site_pages.costs import costs_of, short_cost
+from site_pages.documents import write_if_changed
+from site_pages.gains import gains_table, shortest_gain
+from strideflax.operators.table import DOWNSAMPLERS, downsampler
+
+LIST_HEAD = """# Operators
+
+A gain is in percentage points of accuracy over the strided convolution, on CIFAR-10 (JPEG re-encoded) with random
+crops: n = 5 paired seeds, `strideflax sweep --config configs/ablation.py:narrow`, two cores of an Intel Xeon,
+2026-11-22; each operator's page has the interval, and a dash means that it was not measured with several seeds. MACs
+are those of the whole baseline network over the strided one's, with the operator after the block's first convolution /
+before it.
+
+| operator | what it does | gain | MACs |
+|---|---|---|---|
+"""
+PICTURE = """
+![What {name} does to a small picture, to an edge and to rings]({name}.png)
+
+Above: a small picture, what `{name}` at stride 2 makes of it, and its answer to a sharp edge (blue circles) and to the
+same edge one pixel further right (orange squares). Below: rings that get finer outwards, and what it makes of them;
+outside the dashed square no ring is true. Right of them: what is folded down (red) or lost (blue) of the power of 100
+small pictures, lowest frequency in the middle.{note}
+"""
+PICTURE_DPI = 130
+PASSES_ON = " The convolution is set to pass its input on, so that only the downsampling shows."
+UNTRAINED = " It is shown untrained."
+GAINS = """Over the strided convolution, in percentage points: mean of paired differences with 95 % bootstrap
+interval. Two cores of an Intel Xeon, jax 0.12.0.1, 2026-11-22. [Results](../RESULTS.md) says what the studies share.
+
+"""
+NOT_MEASURED = """Not yet measured with several seeds. To measure it, add `"{name}"` to `OPERATORS` of
+`configs/ablation.py` and run
+
+```console
+$ strideflax sweep --config configs/ablation.py:quick --out runs/ablation
+$ strideflax report runs/ablation
+```"""
+COSTS = """Counted for the whole baseline network, over the strided one's. No device enters.
+"""
+INSPECT = """$ strideflax inspect --config configs/stride2.py --compare configs/stride2.py \\
+    --config.model.downsample={name}{words}"""
+TRAIN = """```console
+$ strideflax train --config configs/stride2.py:quick \\
+    --config.model.downsample={name}
+```"""
+EXAMPLE = """import jax.numpy as jnp
+import strideflax
+from flax import nnx
+
+operator = strideflax.downsampler("{name}")(64, stride=2, rngs=nnx.Rngs(0))
+y = operator(jnp.ones((8, 32, 32, 64)))
+assert y.shape == (8, 16, 16, {features})
+"""
+
+
+def write(root: Path, generated: Path) -> None:
+    """Write ``operators/NAME.md`` and ``operators/NAME.png`` for every entry of the table, and ``operators/index.md``."""
+    rows, names = [], []
+    for name in DOWNSAMPLERS:
+        write_if_changed(generated / "operators" / f"{name}.md", page(name))
+        operator_page.draw(name).savefig(generated / "operators" / f"{name}.png", dpi=PICTURE_DPI)
+        rows.append(f"| [`{name}`]({name}.md) | {summary(name)} | {shortest_gain(name)} | {short_cost(name)} |")
+        names.append(name)
+    toctree = "\n".join(("\n```{toctree}", ":hidden:", "", *names, "```\n"))
+    write_if_changed(generated / "operators" / "index.md", LIST_HEAD + "\n".join(rows) + "\n" + toctree)
+
+
+def page(name: str) -> str:
+    """Return the page of one operator."""
+    operator = downsampler(name)
+    note = PASSES_ON if operator.convolves else ""
+    if name == "lps":
+        note = UNTRAINED
+    parts = [
+        f"# {name}",
+        summary(name),
+        PICTURE.format(name=name, note=note).strip(),
+        "## Use it",
+        f"```python\n{example(name)}```",
+        TRAIN.format(name=name),
+        "## What it gains",
+        gains_section(name),
+        "## What it costs",
+        costs_section(name),
+        "## Definition",
+        f"```{{eval-rst}}\n.. autoclass:: {operator.__module__}.{operator.__name__}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(name: str) -> str:
+    """Return the first sentence of an operator's docstring, as Markdown."""
+    docstring = inspect.getdoc(downsampler(name)) or ""
+    first = re.split(r"(?<=\.)\s", docstring.split("\n\n")[0].replace("\n", " "))[0]
+    return as_markdown(first)
+
+
+def example(name: str) -> str:
+    """Return lines of Python that use the operator; the tests run them."""
+    features = 64 * 4 if downsampler(name).stacks else 64
+    return EXAMPLE.format(name=name, features=features)
+
+
+def gains_section(name: str) -> str:
+    """Return what the shipped studies say about the operator."""
+    if name == "strided_conv":
+        return "It is the baseline of all comparisons: see [Results](../RESULTS.md)."
+    table = gains_table(name)
+    if table is None:
+        return NOT_MEASURED.format(name=name)
+    return GAINS + table
+
+
+def costs_section(name: str) -> str:
+    """Return the operator's cost in the baseline network."""
+    lines = [COSTS, "| place | MACs | parameters |", "|---|---|---|"]
+    commands = []
+    for cost in costs_of(name):
+        place, words = "after the block's first convolution", ""
+        if downsampler(name).convolves:
+            place = "as the block's first convolution"
+        elif cost.place == "before":
+            place, words = "before it", " --config.model.placement=before"
+        lines.append(f"| {place} | {cost.macs:.2f} | {cost.params:.2f} |")
+        commands.append(INSPECT.format(name=name, words=words))
+    return "\n".join([*lines, "", "```console", *commands, "```"])
