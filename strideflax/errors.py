@@ -7,3 +7,7 @@ class UserError(Exception):
     def __str__(self) -> str:
         """Return one line, whatever a quoted name or value holds."""
         return " ".join(super().__str__().split())
+
+
+class DataError(UserError, ValueError):
+    """Images that cannot be used; the message names the file, what was expected and what came."""

@@ -22,8 +22,8 @@ def main(args: argparse.Namespace) -> None:
     """Load the images and describe them."""
     say_loading()
     from strideflax.config import DataConfig
+    from strideflax.data import load_dataset
     from strideflax.data.cifar10_tfds import manual_archive, tfds_folder
-    from strideflax.data.dataset import load_dataset
 
     config = DataConfig(
         name=args.name, dir=args.dir, train_count=0, val_count=args.val_count, test_count=0, stretch=(1, 1)

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from strideflax.data.cache import cached
-from strideflax.data.cifar10 import ARCHIVES, CLASSES, SIDE, URL, Arrays, read_archive
-from strideflax.data.errors import DataError
+from strideflax.data.cifar10 import Arrays, read_archive
+from strideflax.data.cifar10_layout import ARCHIVES, CLASSES, SIDE, URL
+from strideflax.errors import DataError
 
 CONNECT_SECONDS = 5.0
 BLOCK = 5000

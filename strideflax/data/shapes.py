@@ -5,8 +5,8 @@ square share both textures, triangle and cross too), others by texture alone, wh
 Place, size, colours, background, the texture's phase and noise are random. Every class is its own mirror image.
 
 Only integer arithmetic, comparisons and the four operations of IEEE arithmetic are used, on a bit generator whose
-stream NumPy guarantees: a seed gives the same bits everywhere. Image i depends on the seed and on i alone; its class is
-i mod 10.
+stream NumPy guarantees, so that a seed gives the same bits everywhere. Image i depends on the seed and on i alone; its
+class is i mod 10.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,11 @@ from collections.abc import Callable
 import numpy as np
 
 SIDE = 32
+TRAIN_COUNT, TEST_COUNT = 10_000, 2_000  # images of the data set
+TRAIN_SEED, TEST_SEED = 0, 1
 RADIUS = (9.0, 13.0)  # pixels, half of a shape's extent
 CONTRAST = (40.0, 96.0)  # between a texture's two colours, per channel
-NOISE = 12  # of one pixel, uniform in -NOISE..NOISE - 1 per channel, in steps
+NOISE = 12  # largest, of one pixel, per channel
 
 Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 
 from strideflax.config import Config
-from strideflax.data.dataset import Dataset, Split
+from strideflax.data import Dataset, Split
 from strideflax.inspection import count_params
 from strideflax.measuring.batches import ImageFunction, Progress, as_pytree, check_images
 from strideflax.measuring.predictor import predictor

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from strideflax.config import ModelConfig, StemConfig
-from strideflax.data.dataset import Split
+from strideflax.data import Split
 from strideflax.measuring.batches import ImageFunction, Progress, in_batches
 from strideflax.measuring.predictor import feature_function
 from strideflax.measuring.resampling import area_weights

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from strideflax.data.dataset import DataError, Dataset
+from strideflax.data import DataError, Dataset
 from strideflax.measuring.measures import MEASURES, check_measures
 from strideflax.measuring.subject import Subject, load_images
 from strideflax.training.environment import describe_device

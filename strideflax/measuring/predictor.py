@@ -7,7 +7,7 @@ from flax import nnx
 from jax import Array
 from jax.tree_util import Partial
 
-from strideflax.data.augment import normalize
+from strideflax.data import normalize
 
 
 def predictor(model: nnx.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> Partial:

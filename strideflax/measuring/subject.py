@@ -11,8 +11,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 
-from strideflax.data.augment import normalize
-from strideflax.data.dataset import Dataset, load_dataset
+from strideflax.data import Dataset, load_dataset, normalize
 from strideflax.errors import UserError
 from strideflax.measuring.predictor import feature_function, predictor
 from strideflax.training.run_folder import FinishedRun

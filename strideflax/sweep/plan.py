@@ -12,13 +12,17 @@ import jax.numpy as jnp
 
 from strideflax.config import Config
 from strideflax.config_file import read_sweep
+from strideflax.data import cifar10_layout, shapes
 from strideflax.errors import UserError
 from strideflax.inspection import count_macs
 from strideflax.model import abstract_model
 from strideflax.training.run_folder import claim_folder, read_json, read_metrics, read_result
 
 FINISHED, RUNNING, STARTED, WAITING = "finished", "running", "started", "waiting"
-TRAIN_IMAGES = {"cifar10": 50_000, "shapes": 20_000}  # for estimates before any image is read
+TRAIN_IMAGES = {
+    "cifar10": cifar10_layout.TRAIN_COUNT,
+    "shapes": shapes.TRAIN_COUNT,
+}  # for estimates, before any is read
 PEAK_SHARE = 0.3  # of a matrix product's speed that a training step reaches, roughly
 
 

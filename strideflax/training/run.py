@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from strideflax.config import Config
-from strideflax.data.dataset import load_dataset
+from strideflax.data import load_dataset
 from strideflax.errors import UserError
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.environment import versions

@@ -12,7 +12,7 @@ from jax import Array
 from jax.sharding import NamedSharding
 
 from strideflax.config import Config, ConfigError
-from strideflax.data.dataset import Dataset, Split, load_dataset
+from strideflax.data import Dataset, Split, load_dataset
 from strideflax.inspection import count_macs, count_params
 from strideflax.model import abstract_model, check_strides
 from strideflax.training.environment import describe_device

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from strideflax.data import cifar10 as layouts
+from strideflax.data import cifar10 as module
+from strideflax.data import cifar10_archive
 from strideflax.data.cifar10 import Arrays, read_archive, read_cifar10
-from strideflax.data.errors import DataError
+from strideflax.errors import DataError
 
 COUNT = 4
 
@@ -166,7 +167,7 @@ def test_archive_that_names_a_file_twice_is_refused(cifar10, tmp_path):
 
 
 def test_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(layouts, "ARCHIVE_LIMIT_BYTES", 2**20)
+    monkeypatch.setattr(cifar10_archive, "ARCHIVE_LIMIT_BYTES", 2**20)
     path = tmp_path / "bomb.tar.gz"
     member = tarfile.TarInfo("cifar-10-batches-bin/a_bomb")
     member.size = 2**22
@@ -189,7 +190,7 @@ def test_damaged_archive_is_named(cifar10, tmp_path, damage):
 def test_archive_is_kept_decoded(cifar10, tmp_path, monkeypatch):
     path = cifar10.archive(tmp_path / "cifar-10-binary.tar.gz")
     read_cifar10(path)
-    monkeypatch.setattr(layouts, "read_archive", lambda path: pytest.fail("decoded again"))
+    monkeypatch.setattr(module, "read_archive", lambda path: pytest.fail("decoded again"))
     check(read_cifar10(path)[0], cifar10)
 
 

@@ -10,7 +10,7 @@ import pytest
 from strideflax.data import cifar10_tfds as module
 from strideflax.data.cifar10 import read_cifar10
 from strideflax.data.cifar10_tfds import manual_archive, prepare, prepared_files, read_tfds, tfds_folder
-from strideflax.data.errors import DataError
+from strideflax.errors import DataError
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from strideflax.commands import data as command
 from strideflax.config import DataConfig
-from strideflax.data.dataset import DataError, load_dataset
+from strideflax.data import DataError, load_dataset
 
 
 def run(*argv: str) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from strideflax.config import DataConfig
-from strideflax.data.dataset import DataError, Split, balanced_order, channel_statistics, fingerprint, load_dataset
+from strideflax.data import DataError, Split, load_dataset
+from strideflax.data.dataset import channel_statistics, fingerprint
+from strideflax.data.load import balanced_order
 from strideflax.data.shapes import draw_shapes
 from strideflax.errors import UserError
 

@@ -15,7 +15,8 @@ import strideflax
 from configs.baseline import baseline
 from strideflax.config import Config
 from strideflax.config_file import override, read_config
-from strideflax.data.dataset import balanced_order, channel_statistics
+from strideflax.data.dataset import channel_statistics
+from strideflax.data.load import balanced_order
 from strideflax.operators.geometry import (
     PADDINGS,
     Field,

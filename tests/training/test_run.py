@@ -67,8 +67,7 @@ def test_the_folder_holds_the_whole_story(finished, tiny):
 
 
 def test_the_test_accuracy_is_the_models_over_every_image(finished, tiny):
-    from strideflax.data.augment import normalize
-    from strideflax.data.dataset import load_dataset
+    from strideflax.data import load_dataset, normalize
 
     run, dataset = restore_run(finished), load_dataset(tiny().data)
     images = normalize(dataset.test.images, dataset.mean, dataset.std)
@@ -147,9 +146,9 @@ def test_a_run_does_not_go_on_with_other_images(tiny, tmp_path, monkeypatch):
     stop = iter([False] * 5 + [True])
     with pytest.raises(Interrupted):
         train(tiny(), tmp_path / "run", should_stop=lambda: next(stop))
-    from strideflax.data import dataset
+    from strideflax.data import shapes
 
-    monkeypatch.setattr(dataset, "SHAPES_SEEDS", (7, 8))
+    monkeypatch.setattr(shapes, "TRAIN_SEED", 7)
     with pytest.raises(RunFolderError, match="was begun on images with fingerprint"):
         train(tiny(), tmp_path / "run")
 
@@ -177,11 +176,11 @@ def test_a_wrong_folder_is_refused_before_images_are_looked_for(finished, tiny):
 
 
 def test_a_finished_run_is_none_of_other_images(finished, tiny, monkeypatch):
-    from strideflax.data import dataset
+    from strideflax.data import shapes
 
     elsewhere = tiny(**{"data.dir": "elsewhere"})
     assert train(elsewhere, finished)["status"] == "finished", "the same images in another place"
-    monkeypatch.setattr(dataset, "SHAPES_SEEDS", (7, 8))
+    monkeypatch.setattr(shapes, "TRAIN_SEED", 7)
     with pytest.raises(RunFolderError, match="was begun on images with fingerprint"):
         train(elsewhere, finished)
 
