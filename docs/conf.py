@@ -21,6 +21,7 @@ autodoc_typehints = "none"  # shapes and units stand in the text
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes as one list
 html_theme = "sphinx_book_theme"
 html_title = "strideflax"
 html_static_path = ["_static"]
