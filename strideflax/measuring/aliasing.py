@@ -11,6 +11,7 @@ from flax import nnx
 from jax import Array
 
 from strideflax.measuring.batches import Progress
+from strideflax.measuring.resampling import fourier_shift
 from strideflax.measuring.sites import Arrival, downsampling_sites, site_arrivals
 from strideflax.measuring.subject import Subject
 from strideflax.operators.base import Downsample
@@ -64,19 +65,6 @@ def _subsample(x: Array, stride: tuple[int, ...], phase: Array | None) -> Array:
 
 def _energy(x: Array) -> Array:
     return (x**2).sum()
-
-
-def fourier_shift(x: Array, pixels: float, axis: int) -> Array:
-    """Shift a float ``x`` circularly by ``pixels``, whole or not, along ``axis``, by the shift theorem.
-
-    Each frequency is turned by its phase. The one at the Nyquist frequency of an even size cannot be turned in a real
-    image: only its cosine stays.
-    """
-    size = x.shape[axis]
-    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) * pixels / size).astype(np.complex64)
-    shape = [1] * x.ndim
-    shape[axis] = len(turn)
-    return jnp.fft.irfft(jnp.fft.rfft(x, axis=axis) * turn.reshape(shape), size, axis=axis)
 
 
 class ShiftEnergies(NamedTuple):

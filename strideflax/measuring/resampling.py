@@ -1,6 +1,12 @@
-"""Averaging over areas, for maps whose sizes do not divide."""
+"""Averages over areas, for maps whose sizes do not divide, and shifts by a part of a pixel."""
 
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+FloatArray = TypeVar("FloatArray", np.ndarray, jax.Array)
 
 
 def area_weights(size: int, cells: int) -> np.ndarray:
@@ -14,3 +20,19 @@ def area_weights(size: int, cells: int) -> np.ndarray:
     pixels = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     return np.maximum(overlap, 0) * (cells / size)
+
+
+def fourier_shift(x: FloatArray, pixels: float, axis: int) -> FloatArray:
+    """Shift float ``x`` circularly by ``pixels``, whole or not, along ``axis``, by the shift theorem.
+
+    Each frequency is turned by its phase. The Nyquist frequency of an even size cannot be turned in a real image: only
+    its cosine stays. NumPy arrays are shifted on the host, in their own precision.
+    """
+    fft = jnp.fft if isinstance(x, jax.Array) else np.fft
+    size = x.shape[axis]
+    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) * pixels / size)
+    if x.dtype != np.float64:
+        turn = turn.astype(np.complex64)
+    shape = [1] * x.ndim
+    shape[axis] = len(turn)
+    return fft.irfft(fft.rfft(x, axis=axis) * turn.reshape(shape), size, axis=axis)

@@ -1,4 +1,4 @@
-"""Shift consistency, exact: how often a net gives an image the same class wherever it stands, over all small shifts."""
+"""Shifts: how often a net gives an image the same class wherever it stands, exactly, over all small shifts."""
 
 from functools import partial
 from typing import Any
@@ -161,6 +161,28 @@ def consistency_of_classes(classes: np.ndarray, labels: np.ndarray) -> dict[str,
         "unshifted_accuracy": float(correct.mean()),
         "agreement_map": (classes == unshifted[:, None, None]).mean(0).tolist(),
     }
+
+
+def worst_case_accuracy(classes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the share of images that get their true class at every shift by up to m pixels, for each m.
+
+    It is the accuracy against someone who may choose the shift: Engstrom et al. 2019 (arXiv:1712.02779).
+
+    Args:
+        classes: from `shifted_classes`.
+        labels: the true classes, int ``[n]``.
+
+    Returns:
+        Shares from 0 to 1 by m as a string, from "0" (no shift: plain accuracy) to the largest.
+    """
+    check_labels(labels, len(classes))
+    right = classes == np.asarray(labels)[:, None, None]
+    middle = classes.shape[1] // 2
+    accuracy = {}
+    for m in range(middle + 1):
+        inner = slice(middle - m, middle + m + 1)
+        accuracy[str(m)] = float(right[:, inner, inner].all((1, 2)).mean())
+    return accuracy
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from strideflax.measuring.aliasing import alias_energies, fourier_shift, low_pass, shift_energies, site_aliasing
+from strideflax.measuring.aliasing import alias_energies, low_pass, shift_energies, site_aliasing
 from strideflax.operators.polyphase import AdaptivePolyphase
 from strideflax.operators.pool import MaxPool
 from strideflax.operators.strided import StridedConv, Subsample
@@ -59,15 +59,6 @@ def test_an_adaptive_phase_is_the_one_that_is_read():
         by_hand = (aliased[phase::2] ** 2).sum() / (x[0, 0, phase::2, 0] ** 2).sum()
         assert share(x, (1, 2), jnp.array([phase])) == pytest.approx(by_hand, rel=1e-5)
     assert share(x, (1, 2)) == share(x, (1, 2), jnp.array([0]))
-
-
-def test_fourier_shift_moves_a_wave_by_a_fraction_and_a_map_by_whole_pixels():
-    places = np.arange(8)
-    wave = np.cos(2 * np.pi * places / 8).astype(np.float32).reshape(1, 8, 1, 1)
-    expected = np.cos(2 * np.pi * (places - 0.3) / 8)
-    assert np.allclose(fourier_shift(jnp.asarray(wave), 0.3, 1)[0, :, 0, 0], expected, atol=1e-6)
-    x = noise((2, 4, 6, 3))
-    assert np.allclose(fourier_shift(jnp.asarray(x), 2, 2), np.roll(x, 2, 2), atol=1e-5)
 
 
 def test_shift_errors_vanish_without_aliasing_and_for_whole_strides():

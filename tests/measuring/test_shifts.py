@@ -10,6 +10,7 @@ from strideflax.measuring.shifts import (
     consistency_of_classes,
     shift_consistency,
     shifted_classes,
+    worst_case_accuracy,
 )
 
 
@@ -107,6 +108,33 @@ def test_images_that_are_wrong_when_unshifted_do_not_count_in_the_conditional_nu
     assert result["consistency"] == {"1": pytest.approx((1 + 8 * 7 / 72) / 2, abs=1e-15)}
     assert result["unshifted_accuracy"] == 0.5
     assert consistency_of_classes(classes, np.array([5, 5]))["consistency_given_correct"] == {"1": None}
+
+
+def test_the_worst_case_is_right_at_every_shift():
+    classes = np.zeros((4, 5, 5), int)
+    classes[1, 0, 4] = 1  # wrong at one corner of the largest shifts alone
+    classes[2, 1, 2] = 1  # wrong one row up
+    classes[3] = 1  # wrong everywhere
+    assert worst_case_accuracy(classes, np.zeros(4, int)) == {"0": 0.75, "1": 0.5, "2": 0.25}
+    assert worst_case_accuracy(classes, np.ones(4, int)) == {"0": 0.25, "1": 0.25, "2": 0.25}
+
+
+def test_the_worst_case_of_a_net_equals_a_loop_over_numpy_shifts():
+    images = random_images(30)
+    labels = np.asarray(mean_net(jnp.asarray(images)).argmax(-1))
+    images[::3, 4, 4] = 255  # a bright pixel, which some shifts by 4 bring to the first place
+
+    def net(images):
+        return mean_net(images) + 9 * corner_net(images) @ jnp.array([[0.0, 0, 0], [0, 0, 1]])
+
+    classes = shifted_classes(net, images, border="circular", max_shift=3)
+    for m in range(4):
+        right = np.ones(30, bool)
+        for down, across in itertools.product(range(-m, m + 1), repeat=2):
+            moved = np.roll(images, (down, across), (1, 2))
+            right &= np.asarray(net(moved)).argmax(-1) == labels
+        assert worst_case_accuracy(classes, labels)[str(m)] == right.mean()
+    assert worst_case_accuracy(classes, labels)["3"] < worst_case_accuracy(classes, labels)["0"]
 
 
 @pytest.mark.parametrize(
