@@ -40,7 +40,7 @@ def ridge_error_pixels(
     x, y = features - mean_features, centres - mean_centres
     eigenvalues, vectors = np.linalg.eigh(x @ x.T)
     rotated = vectors.T @ y
-    scale = max(eigenvalues.mean(), np.finfo(float).tiny)
+    scale = eigenvalues.mean() or 1.0  # features that do not vary leave the mean centre, whatever the scale
 
     def kernel(features: np.ndarray) -> np.ndarray:
         return (features - mean_features) @ x.T @ vectors

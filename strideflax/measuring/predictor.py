@@ -40,6 +40,7 @@ def feature_function(model: Any, mean: tuple[float, ...], std: tuple[float, ...]
     graph, state = nnx.split(model)
 
     def features(state: Any, images: Array) -> Array:
-        return nnx.merge(graph, state).features(normalize(images, mean, std)).astype(jnp.float32)
+        x = normalize(images, mean, std)
+        return nnx.merge(graph, state).features(x).astype(jnp.float32)
 
     return Partial(features, state)
