@@ -11,6 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from strideflax.config import Config, ConfigError
+from strideflax.errors import one_line
 
 
 def read_config(spec: str, overrides: Sequence[str] = ()) -> Config:
@@ -98,9 +99,9 @@ def _call(spec: str, function: str) -> Any:
         result = getattr(module, function)(arg or None)
         return list(result) if inspect.isgenerator(result) else result
     except ValueError as error:
-        raise ConfigError(f"{spec}: {_one_line(error)}") from None
+        raise ConfigError(f"{spec}: {one_line(error)}") from None
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{spec}: {type(error).__name__}: {_one_line(error)}") from None
+        raise ConfigError(f"{spec}: {type(error).__name__}: {one_line(error)}") from None
 
 
 def _load(path: Path) -> Any:
@@ -118,11 +119,7 @@ def _load(path: Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"config file {path} can't be loaded: {type(error).__name__}: {_one_line(error)}") from None
+        raise ConfigError(f"config file {path} can't be loaded: {type(error).__name__}: {one_line(error)}") from None
     finally:
         sys.path.remove(root)
     return module
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

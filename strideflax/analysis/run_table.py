@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from strideflax.config import flat
-from strideflax.errors import UserError
+from strideflax.errors import UserError, one_line
 from strideflax.training.run_folder import read_json, read_metrics
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -130,14 +130,14 @@ def _row(folder: Path, name: str) -> dict[str, Any]:
         finished = (folder / "result.json").exists()
         row = _result(folder) if finished else {"status": "unfinished", **flat(_config(folder))}
     except (OSError, ValueError) as error:
-        return {"run": name, "status": "unreadable", "error": _one_line(error)}
+        return {"run": name, "status": "unreadable", "error": one_line(error)}
     if row["status"] != FINISHED:
         row.update(dict.fromkeys(OUTCOMES))
     for file in sorted(folder.glob("measures/*.json")):
         try:
             measure = flat(read_json(file), f"{file.stem}.")
         except (OSError, ValueError) as error:
-            row["error"] = _one_line(error)
+            row["error"] = one_line(error)
             continue
         row.update({name: value for name, value in measure.items() if _is_number(value) or name.endswith(".device")})
     return {"run": name, **row}
@@ -198,7 +198,3 @@ def _read_rows(file: Path) -> list[dict[str, Any]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -27,6 +27,7 @@ from strideflax.benchmark.workloads import (
 )
 from strideflax.config import Config
 from strideflax.data.augment import normalize
+from strideflax.environment import describe_device, versions
 from strideflax.inspection import count_params, inspect_model
 from strideflax.kernels import onednn
 from strideflax.measuring.timing import compile_call
@@ -34,7 +35,6 @@ from strideflax.model import abstract_model
 from strideflax.operators.blur import blur_pool
 from strideflax.operators.conv import conv
 from strideflax.operators.pool import avg_pool, max_pool
-from strideflax.training.environment import describe_device, versions
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
     Pixels,

@@ -19,14 +19,14 @@ import jax
 import numpy as np
 
 from strideflax.benchmark.turns import process_environment
+from strideflax.compile_cache import keep_compiled
 from strideflax.config import Config
 from strideflax.config_file import read_config
 from strideflax.inspection import inspect_model
 from strideflax.model import abstract_model
-from strideflax.training.compile_cache import keep_compiled
-from strideflax.training.memory import keep_memory
-from strideflax.training.run import train
-from strideflax.training.trainer import Trainer, prepare
+from strideflax.process import keep_memory
+from strideflax.training import train
+from strideflax.training.setup import TrainingSetup, prepare
 
 STEPS = 100
 
@@ -36,19 +36,19 @@ def loop_seconds(config: Config, *, rounds: int, steps: int = STEPS) -> Iterator
     epochs = steps / prepare(config).steps_per_epoch
     optimizer = replace(config.optimizer, schedule="constant", warmup_epochs=0.0)  # its own may be longer than that
     config = replace(config, epochs=epochs, optimizer=optimizer)
-    trainer = prepare(config)
-    step, arguments = compile_step(trainer)
+    setup = prepare(config)
+    step, arguments = compile_step(setup)
     for _ in range(rounds):
         with TemporaryDirectory() as folder:
-            looped = train(config, Path(folder) / "run")["train_seconds"]
-        state = jax.tree.map(jax.numpy.copy, trainer.initial)  # a step takes its state's memory
+            looped = train(config, Path(folder) / "run").train_seconds
+        state = jax.tree.map(jax.numpy.copy, setup.initial)  # a step takes its state's memory
         state = jax.block_until_ready(step(state, *arguments))
         apart = 0.0
         for _ in range(steps):
             start = time.perf_counter()
             state = jax.block_until_ready(step(state, *arguments))
             apart += time.perf_counter() - start
-        yield looped, apart
+        yield looped or 0.0, apart
 
 
 def memory_bytes(config: Config) -> tuple[int, int]:
@@ -57,14 +57,14 @@ def memory_bytes(config: Config) -> tuple[int, int]:
     Counted are the parameters, statistics and optimizer, the training set and each layer's output for the whole batch.
     Memory that a kernel outside XLA takes, as oneDNN's scratch, is in neither.
     """
-    trainer = prepare(config)
-    step, (train_set, order, _) = compile_step(trainer)
+    setup = prepare(config)
+    step, (train_set, order, _) = compile_step(setup)
     plan = step.memory_analysis()
     planned = (
         plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes - plan.alias_size_in_bytes
     )
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves((trainer.initial, train_set, order)))
-    size = trainer.dataset.train.images.shape[1:3]
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves((setup.initial, train_set, order)))
+    size = setup.dataset.train.images.shape[1:3]
     layers = inspect_model(abstract_model(config.model), size).activation_bytes
     return planned, held + config.batch_size * layers
 
@@ -86,19 +86,19 @@ def start_seconds(spec: str, overrides: Sequence[str] = ()) -> float:
     return seconds
 
 
-def compile_step(trainer: Trainer) -> tuple[Any, tuple[Any, ...]]:
+def compile_step(setup: TrainingSetup) -> tuple[Any, tuple[Any, ...]]:
     """Return the compiled step, and its arguments besides the state."""
-    train_set = trainer.pixels(trainer.dataset.train)
-    return trainer.compile_steps(1, trainer.initial, train_set), (train_set, trainer.order(0), trainer.key)
+    train_set = setup.pixels(setup.dataset.train)
+    return setup.compile_steps(1, setup.initial, train_set), (train_set, setup.order(0), setup.key)
 
 
 def main(spec: str, overrides: Sequence[str]) -> None:
     """Do one step, and say so."""
     keep_memory()
     keep_compiled()
-    trainer = prepare(read_config(spec, overrides))
-    step, arguments = compile_step(trainer)
-    state = jax.block_until_ready(step(trainer.initial, *arguments))
+    setup = prepare(read_config(spec, overrides))
+    step, arguments = compile_step(setup)
+    state = jax.block_until_ready(step(setup.initial, *arguments))
     sys.stdout.write(f"{np.asarray(state.step)}\n")
     sys.stdout.flush()
 

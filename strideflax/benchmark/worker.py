@@ -20,6 +20,7 @@ import numpy as np
 
 from strideflax.benchmark.contenders import CONTENDERS, Contender, Prepared
 from strideflax.benchmark.workloads import from_job
+from strideflax.errors import one_line
 from strideflax.measuring.timing import spread
 
 MOST_CALLS = 1000
@@ -52,7 +53,7 @@ def serve(contender: Contender, side: ModuleType, requests: TextIO, answers: Tex
                 assert prepared is not None
                 answer = measure(prepared, calls=request["calls"], seconds=request["seconds"])
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
+            answer = {"error": f"{type(error).__name__}: {one_line(error)[:500]}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -75,7 +76,7 @@ def _side(contender: Contender) -> ModuleType:
         from strideflax.benchmark import torch_side
 
         return torch_side
-    from strideflax.training.memory import keep_memory
+    from strideflax.process import keep_memory
 
     keep_memory()  # as strideflax's own programs do
     from strideflax.benchmark import jax_side

@@ -78,7 +78,7 @@ def _against(args: argparse.Namespace) -> None:
     """Measure, print and store; exit with 1 if a rival did not compute the same."""
     from strideflax.benchmark.compare import PROTOCOL, compare, introduce
     from strideflax.benchmark.turns import open_workers
-    from strideflax.training.run_folder import write_json
+    from strideflax.files import write_json
 
     own_python = args.torch_python == sys.executable
     if args.rival == "torch" and own_python and importlib.util.find_spec("torch") is None:
@@ -127,7 +127,7 @@ def _check(args: argparse.Namespace) -> None:
     from strideflax.benchmark.compare import PROTOCOL, introduce
     from strideflax.benchmark.floors import ATTEMPTS, CORES, FLOORS, check_floors
     from strideflax.benchmark.turns import open_workers
-    from strideflax.training.run_folder import write_json
+    from strideflax.files import write_json
 
     dtypes = _dtypes(args)
     floors = [floor for floor in FLOORS if args.only in floor.workload.name and floor.workload.dtype in dtypes]

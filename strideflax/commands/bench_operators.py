@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Time each operator, print the table, store it as JSON."""
     say_loading()
+    from strideflax.environment import describe_device, versions
+    from strideflax.files import write_json
     from strideflax.measuring.timing import WARMUP
     from strideflax.operators.table import DOWNSAMPLERS
-    from strideflax.training.environment import describe_device, versions
-    from strideflax.training.run_folder import write_json
 
     names = args.operators or list(DOWNSAMPLERS)
     for name in names:

@@ -24,10 +24,10 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
 
     from strideflax.benchmark.overhead import STEPS, loop_seconds, memory_bytes, start_seconds
+    from strideflax.compile_cache import keep_compiled
     from strideflax.config_file import read_config
-    from strideflax.training.compile_cache import keep_compiled
-    from strideflax.training.environment import describe_device, versions
-    from strideflax.training.run_folder import write_json
+    from strideflax.environment import describe_device, versions
+    from strideflax.files import write_json
 
     spec = args.config
     config = read_config(spec, args.overrides)

@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     from strideflax.benchmark.scaling import draw_scaling, ideal, measure_points, points
     from strideflax.benchmark.turns import WorkerError
     from strideflax.config_file import read_config
-    from strideflax.training.run_folder import write_json
+    from strideflax.files import write_json
 
     axis = args.axis
     config = read_config(args.config, args.overrides)

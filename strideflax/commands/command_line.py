@@ -54,8 +54,7 @@ def run_words(parser: Parser, words: Sequence[str]) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     # Both must come before JAX and Orbax are imported.
-    from strideflax.training.memory import keep_memory
-    from strideflax.training.quiet import quiet_storage
+    from strideflax.process import keep_memory, quiet_storage
 
     quiet_storage()
     keep_memory()

@@ -2,13 +2,16 @@
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from strideflax.wording import counted
+
+if TYPE_CHECKING:
+    from strideflax.training import Plan
 
 
 class Screen(Console):
@@ -52,23 +55,23 @@ class TrainingProgress:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def plan(self, plan: dict[str, Any]) -> None:
+    def plan(self, plan: "Plan") -> None:
         """Print what will run."""
-        data = plan["dataset"]
-        console.print(f"[bold]model[/]    {plan['model']}")
-        console.print(f"         {plan['params']:,} parameters, {plan['macs'] / 1e6:,.1f} M MACs an image")
+        data = plan.dataset
+        console.print(f"[bold]model[/]    {plan.model}")
+        console.print(f"         {plan.params:,} parameters, {plan.macs / 1e6:,.1f} M MACs an image")
         console.print(
             f"[bold]data[/]     {data['name']} (fingerprint {data['fingerprint']}): {data['train_count']:,} train, "
             f"{data['val_count']:,} validation, {data['test_count']:,} test images, from {escape(data['source'])}"
         )
-        console.print(f"[bold]device[/]   {plan['device']}")
+        console.print(f"[bold]device[/]   {plan.device}")
         console.print(
-            f"[bold]run[/]      {counted(plan['epochs'], 'epoch')}, {counted(plan['steps'], 'step')} of "
-            f"{counted(plan['batch_size'], 'image')}, seed "
-            f"{plan['seed']}, config {plan['config_fingerprint']}"
+            f"[bold]run[/]      {counted(plan.epochs, 'epoch')}, {counted(plan.steps, 'step')} of "
+            f"{counted(plan.batch_size, 'image')}, seed "
+            f"{plan.seed}, config {plan.config_fingerprint}"
         )
         console.print("compiling ...", style="dim")
-        self._batch_size = plan["batch_size"]
+        self._batch_size = plan.batch_size
 
     def step(self, done: int, total: int) -> None:
         """Move the bar."""

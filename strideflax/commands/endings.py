@@ -18,8 +18,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from strideflax.errors import UserError
-from strideflax.training.stop_signal import StoppedAtOnce
+from strideflax.errors import UserError, one_line
+from strideflax.process import StoppedAtOnce
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
@@ -30,12 +30,12 @@ def answer(run: Callable[[], None]) -> None:
         run()
         sys.stdout.flush()
     except UserError as error:
-        _mistake(" ".join(str(error).split()))
+        _mistake(one_line(error))
     except BrokenPipeError:
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:  # a full disk, a read-only folder
         where = f": {error.filename}" if error.filename else ""
-        _mistake(f"{error.strerror or ' '.join(str(error).split())}{where}")
+        _mistake(f"{error.strerror or one_line(error)}{where}")
     except (KeyboardInterrupt, StoppedAtOnce) as stop:
         _say("interrupted")
         raise SystemExit(getattr(stop, "exit_code", 128 + signal.SIGINT)) from None

@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
     from strideflax.measuring.evaluation import evaluate_run
     from strideflax.measuring.measures import MEASURES, check_measures
     from strideflax.measuring.subject import load_images
-    from strideflax.training.restore import restore_run
+    from strideflax.training import restore_run
 
     names = list(MEASURES) if args.measures is None else args.measures.split(",")
     check_measures(names)

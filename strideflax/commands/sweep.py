@@ -54,7 +54,8 @@ def main(args: argparse.Namespace) -> None:
     """Plan, show, run with a live table, and say what came of it."""
     say_loading()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
-    from strideflax.sweep.plan import FINISHED, RUNNING, estimate_seconds, plan_sweep, write_plan
+    from strideflax.sweep.plan import RUNNING, estimate_seconds, plan_sweep, write_plan
+    from strideflax.training.result import FINISHED
 
     console.print(f"planning {args.config} ...", style="dim", markup=False)
     runs = plan_sweep(args.config, args.out, args.overrides, args.filter)
@@ -125,8 +126,9 @@ def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine
 
 def table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "") -> Table:
     """Return the sweep as a table: what is running first, then what ended last; at most ``rows`` lines."""
-    from strideflax.sweep.plan import FINISHED, RUNNING
-    from strideflax.training.run_folder import read_metrics, read_result
+    from strideflax.sweep.plan import RUNNING
+    from strideflax.training.result import FINISHED, read_result
+    from strideflax.training.run_folder import read_metrics
 
     status = {run.folder: run.status for run in runs}
     shown = list(runs)
@@ -140,14 +142,14 @@ def table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "") -> Table
     for column in ("epoch", "val accuracy", "test accuracy"):
         grid.add_column(column, justify="right")
     for run in shown[:rows]:
-        records, result = read_metrics(run.folder), read_result(run.folder) or {}
+        records, result = read_metrics(run.folder), read_result(run.folder)
         last = records[-1] if records else {}
         grid.add_row(
             run.title,
             status[run.folder],
             f"{last['epoch']} of {run.config.epochs:g}" if last else "",
             _percent(last.get("val_accuracy")),
-            _percent(result.get("test_accuracy")),
+            _percent(result.test_accuracy if result else None),
         )
     return grid
 
@@ -157,9 +159,10 @@ def _counts(statuses: Sequence[str]) -> str:
 
 
 def _error(run: "SweepRun") -> str:
-    from strideflax.training.run_folder import read_result
+    from strideflax.training.result import read_result
 
-    return str((read_result(run.folder) or {}).get("error", ""))
+    result = read_result(run.folder)
+    return (result.error or "") if result else ""
 
 
 def _percent(value: float | None) -> str:

@@ -7,11 +7,14 @@ strideflax train --config configs/stride2.py:quick --config.model.downsample=max
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strideflax.commands.console import TrainingProgress, console, say_loading
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
+
+if TYPE_CHECKING:
+    from strideflax.training import TrainingResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Train, and print the result and where it lies."""
     say_loading()
+    from strideflax.compile_cache import keep_compiled
     from strideflax.config_file import read_config
-    from strideflax.training.compile_cache import keep_compiled
-    from strideflax.training.run import Interrupted, train
-    from strideflax.training.stop_signal import StopSignal
+    from strideflax.process import StopSignal
+    from strideflax.training import Interrupted, train
 
     config = read_config(args.config, args.overrides)
     if args.distributed:
@@ -61,18 +64,18 @@ def main(args: argparse.Namespace) -> None:
         console.print(str(interruption), style="yellow", markup=False)
         raise SystemExit(128 + stop.number) from None
     _print_result(result, folder)
-    if result["status"] != "finished":
+    if result.status != "finished":
         raise SystemExit(1)
 
 
 def _writers(args: argparse.Namespace, config: Any) -> Callable[[Path], list[Any]]:
     """Check that what the options want is installed, before anything is written; return what makes the writers."""
-    from strideflax.training.writers import TensorBoardWriter, WandbWriter, require
+    from strideflax.training.monitoring import TensorBoardWriter, WandbWriter, require_extra
 
     if args.tensorboard:
-        require("tensorboardX", "tensorboard")
+        require_extra("tensorboardX", "tensorboard")
     if args.wandb:
-        require("wandb", "wandb")
+        require_extra("wandb", "wandb")
 
     def make(folder: Path) -> list[Any]:
         writers: list[Any] = []
@@ -109,13 +112,14 @@ def _initialize(*where: Any) -> None:
         raise UserError(f"--distributed can't join the other processes: {error}; give HOST:PORT,COUNT,INDEX") from None
 
 
-def _print_result(result: dict[str, Any], folder: Path) -> None:
-    if result["status"] == "finished":
+def _print_result(result: "TrainingResult", folder: Path) -> None:
+    dataset = result.dataset or {}
+    if result.status == "finished":
         console.print(
-            f"[bold]test accuracy {result['test_accuracy']:.2%}[/], loss {result['test_loss']:.4f}, on "
-            f"{result['dataset']['test_count']:,} images of {result['dataset']['name']}; {result['train_seconds']:,.0f} s of "
-            f"training at {result['images_per_second']:,.0f} images/s, {result['compile_seconds']:.1f} s of compilation"
+            f"[bold]test accuracy {result.test_accuracy:.2%}[/], loss {result.test_loss:.4f}, on "
+            f"{dataset['test_count']:,} images of {dataset['name']}; {result.train_seconds:,.0f} s of "
+            f"training at {result.images_per_second:,.0f} images/s, {result.compile_seconds:.1f} s of compilation"
         )
     else:
-        console.print(f"{result['status']}: {result.get('error')}", style="red", markup=False)
+        console.print(f"{result.status}: {result.error}", style="red", markup=False)
     console.print(f"result in {folder / 'result.json'}", markup=False)

@@ -4,22 +4,18 @@ One file an entry: a line of JSON (what it was made from, and the SHA-256 of the
 after another. The name comes from the sources' paths, so a changed source replaces its old entry.
 """
 
+import contextlib
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from strideflax.files import cache_folder, write_whole
+
 VERSION = 1  # raised when the meaning of the arrays changes
-
-
-def cache_folder() -> Path:
-    """Return $STRIDEFLAX_CACHE, or ``~/.cache/strideflax``."""
-    return Path(os.path.expanduser(os.environ.get("STRIDEFLAX_CACHE") or "~/.cache/strideflax"))
 
 
 def cached(sources: Sequence[Path], decode: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
@@ -64,20 +60,8 @@ def store(entry: Path, identity: list[list], arrays: Sequence[np.ndarray]) -> No
         "sources": identity,
         "sha256": hashlib.sha256(body).hexdigest(),
     }
-    aside = None
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=entry.parent, prefix=f"{entry.stem}-", delete=False) as file:
-            aside = Path(file.name)
-            file.write(json.dumps(manifest).encode() + b"\n")
-            file.write(body)
-        aside.replace(entry)
-        aside = None
-    except OSError:
-        pass  # a cache that cannot be written costs time, not the run
-    finally:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run
+        write_whole(entry, json.dumps(manifest).encode() + b"\n", body)
 
 
 def _identity(sources: Sequence[Path]) -> list[list]:

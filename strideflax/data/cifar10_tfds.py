@@ -19,7 +19,7 @@ import numpy as np
 from strideflax.data.cache import cached
 from strideflax.data.cifar10 import Arrays, read_archive
 from strideflax.data.cifar10_layout import ARCHIVES, CLASSES, SIDE, URL
-from strideflax.errors import DataError
+from strideflax.errors import DataError, one_line
 
 CONNECT_SECONDS = 5.0
 BLOCK = 5000
@@ -50,9 +50,7 @@ def read_tfds(data_dir: Path) -> tuple[Arrays, str]:
     try:
         arrays = Arrays(*cached(files, partial(read_prepared, data_dir)))
     except Exception as error:  # whatever array_record raises
-        raise DataError(
-            f"{files[0].parent} cannot be read, delete it to prepare it again: {_one_line(error)}"
-        ) from None
+        raise DataError(f"{files[0].parent} cannot be read, delete it to prepare it again: {_named(error)}") from None
     return arrays, f"tensorflow-datasets in {files[0].parent}"
 
 
@@ -122,9 +120,7 @@ def prepare(data_dir: Path, archive: Path | None = None) -> None:
                 f"{manual if manual.is_file() else URL} is not the official archive (its SHA-256 differs); "
                 "read another copy with --config.data.dir=DIR"
             ) from None
-        raise DataError(
-            f"CIFAR-10 could not be prepared in {data_dir}: {_one_line(error)}; {remedy(data_dir)}"
-        ) from None
+        raise DataError(f"CIFAR-10 could not be prepared in {data_dir}: {_named(error)}; {remedy(data_dir)}") from None
     finally:
         for folder in made:
             with contextlib.suppress(OSError):  # it is not empty; a failure leaves no empty one
@@ -175,6 +171,5 @@ def remedy(data_dir: Path) -> str:
     )
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}"
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)[:300]}"

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from strideflax.data import DataError, Dataset
+from strideflax.environment import describe_device
+from strideflax.files import write_json
 from strideflax.measuring.measures import MEASURES, check_measures
 from strideflax.measuring.subject import Subject, load_images
-from strideflax.training.environment import describe_device
-from strideflax.training.run_folder import FinishedRun, write_json
+from strideflax.training import FinishedRun
 
 
 def evaluate_run(
@@ -25,7 +26,7 @@ def evaluate_run(
     """Measure a finished run and write each result to ``measures/NAME.json`` in its folder, whole or not at all.
 
     Args:
-        run: the run, from `strideflax.training.restore.restore_run`.
+        run: the run, from `strideflax.training.restore_run`.
         names: of `MEASURES`.
         progress: told a measure's name and how far it is, as (name, done, total).
         load: returns the data set that the run was trained on; None loads it from where the run found it.

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from strideflax.data import Dataset, load_dataset, normalize
 from strideflax.errors import UserError
 from strideflax.measuring.predictor import feature_function, predictor
-from strideflax.training.run_folder import FinishedRun
+from strideflax.training import FinishedRun
 
 
 def load_images(run: FinishedRun, data_dir: str | None = None) -> Dataset:
@@ -30,7 +30,7 @@ def load_images(run: FinishedRun, data_dir: str | None = None) -> Dataset:
     """
     data = run.config.data if data_dir is None else dataclasses.replace(run.config.data, dir=data_dir)
     dataset = load_dataset(data)
-    expected = (run.result.get("dataset") or {}).get("fingerprint")
+    expected = (run.result.dataset or {}).get("fingerprint")
     if dataset.fingerprint != expected:
         raise UserError(
             f"{run.folder} was trained on images with fingerprint {expected}, but those found have "
@@ -63,7 +63,7 @@ class Subject:
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation of the training pixels / 255, per channel: from the run's result if they stand there."""
-        stored = self.run.result.get("dataset") or {}
+        stored = self.run.result.dataset or {}
         if "mean" in stored and "std" in stored:
             return tuple(stored["mean"]), tuple(stored["std"])
         return self.dataset.mean, self.dataset.std

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import jax
 import jax.numpy as jnp
 
@@ -16,9 +15,10 @@ from strideflax.data import cifar10_layout, shapes
 from strideflax.errors import UserError
 from strideflax.inspection import count_macs
 from strideflax.model import abstract_model
-from strideflax.training.run_folder import claim_folder, read_json, read_metrics, read_result
+from strideflax.training.result import FINISHED, read_result
+from strideflax.training.run_folder import claim_folder, is_locked, read_metrics
 
-FINISHED, RUNNING, STARTED, WAITING = "finished", "running", "started", "waiting"
+RUNNING, STARTED, WAITING = "running", "started", "waiting"
 TRAIN_IMAGES = {
     "cifar10": cifar10_layout.TRAIN_COUNT,
     "shapes": shapes.TRAIN_COUNT,
@@ -47,8 +47,8 @@ class SweepRun:
     def status(self) -> str:
         """ "finished", "failed" or "diverged" by its result; "running" if a process holds it; "started" or "waiting"."""
         if (result := read_result(self.folder)) is not None:
-            return str(result.get("status"))
-        if is_held(self.folder):
+            return result.status
+        if is_locked(self.folder):
             return RUNNING
         return STARTED if (self.folder / "metrics.jsonl").exists() else WAITING
 
@@ -99,23 +99,6 @@ def write_plan(runs: Sequence[SweepRun]) -> None:
         claim_folder(run.folder, run.config)
 
 
-def read_run(folder: Path) -> Config:
-    """Return the configuration of a planned run's folder."""
-    return Config.from_dict(read_json(folder / "config.json"))
-
-
-def is_held(folder: Path) -> bool:
-    """Return whether a process holds the run's lock."""
-    if not (folder / ".lock").exists():
-        return False
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except filelock.Timeout:
-        return True
-
-
 def estimate_seconds(runs: Sequence[SweepRun], workers: int) -> float:
     """Return about how long the unfinished runs will take: from finished runs' speed, else from this device's.
 
@@ -125,7 +108,8 @@ def estimate_seconds(runs: Sequence[SweepRun], workers: int) -> float:
     work = {run.folder: _train_macs(run.config) for run in runs}
     done = [run for run in runs if run.status == FINISHED]
     if done:
-        seconds = sum((read_result(run.folder) or {})["train_seconds"] for run in done)
+        results = [read_result(run.folder) for run in done]
+        seconds = sum((result and result.train_seconds) or 0.0 for result in results)
         speed = sum(work[run.folder] for run in done) / seconds
         return sum(work[run.folder] * share for run, share in left) / speed / workers
     return sum(work[run.folder] * share for run, share in left) / (matmul_macs_per_second() * PEAK_SHARE)

@@ -7,11 +7,12 @@ import threading
 import traceback
 from pathlib import Path
 
-from strideflax.training.environment import versions
-from strideflax.training.memory import keep_memory
-from strideflax.training.quiet import quiet_storage
-from strideflax.training.run_folder import InUseError, RunFolderError, read_json, read_result, write_json
-from strideflax.training.stop_signal import StopSignal
+from strideflax.config import Config
+from strideflax.environment import versions
+from strideflax.errors import one_line
+from strideflax.process import StopSignal, keep_memory, quiet_storage
+from strideflax.training.result import FAILED, TrainingResult, read_result, write_result
+from strideflax.training.run_folder import InUseError, RunFolderError, read_run_config
 
 _stop: StopSignal | None = None  # in a worker of the local engine
 
@@ -22,16 +23,15 @@ def train_folder(folder: str) -> str:
     A run that fails is written down as such, with the error, and raises nothing: the others go on. A disk's trouble is
     not the run's: it is raised.
     """
-    from strideflax.config import Config
-    from strideflax.training.compile_cache import keep_compiled
-    from strideflax.training.run import Interrupted, train
+    from strideflax.compile_cache import keep_compiled
+    from strideflax.training import Interrupted, train
 
     path = Path(folder)
     keep_memory()
     keep_compiled(path.parent / ".compiled")  # runs of one shape, such as the seeds of an operator, share a program
-    config = Config.from_dict(read_json(path / "config.json"))
+    config = read_run_config(path)
     try:
-        return str(train(config, path, should_stop=lambda: _stop is not None and _stop())["status"])
+        return str(train(config, path, should_stop=lambda: _stop is not None and _stop()).status)
     except InUseError:
         return "running"  # another process has it: left to it
     except Interrupted:
@@ -40,7 +40,7 @@ def train_folder(folder: str) -> str:
         raise  # the folder is not ours, or can't be written: nothing to write down
     except Exception as error:
         if read_result(path) is None:
-            write_json(path / "result.json", _failure(config.to_dict(), error))
+            write_result(path, _failure(config, error))
         return "failed"
 
 
@@ -50,16 +50,15 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _failure(config: dict[str, object], error: Exception) -> dict[str, object]:
-    return {
-        "status": "failed",
-        "error": f"{type(error).__name__}: {' '.join(str(error).split())}"[:500],
-        "traceback": traceback.format_exception(error)[-20:],
-        "test_accuracy": None,
-        "seed": config["seed"],
-        "config": config,
-        "versions": versions(),
-    }
+def _failure(config: Config, error: Exception) -> TrainingResult:
+    return TrainingResult(
+        status=FAILED,
+        error=f"{type(error).__name__}: {one_line(error)}"[:500],
+        traceback=traceback.format_exception(error)[-20:],
+        seed=config.seed,
+        versions=versions(),
+        config=config.to_dict(),
+    )
 
 
 def start_worker(slots: "object") -> None:

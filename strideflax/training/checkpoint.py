@@ -5,18 +5,35 @@ import hashlib
 import os
 import shutil
 import time
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from strideflax.training.run_folder import RunFolderError, read_json, write_json
+from strideflax.files import write_json
+from strideflax.training.run_folder import RunFolderError, read_json
 
-ITEMS = ("state", "meta")
 KEPT = 2  # the newest and one to fall back on
 LATE_SECONDS = 1.0  # for the other writers of a save that failed, which would still complain while Python shuts down
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was found in a run's checkpoints.
+
+    Attributes:
+        step: of the newest sound checkpoint; None if there is none.
+        state: its arrays, in the template's structure; None if there is none.
+        meta: the JSON values saved with it.
+        damaged: a line about each newer checkpoint that was passed over.
+    """
+
+    step: int | None = None
+    state: Any = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
 
 
 class Checkpoints:
@@ -43,13 +60,13 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=KEPT, enable_async_checkpointing=False, save_interval_steps=1, create=True
             )
-            self._opened = ocp.CheckpointManager(self.folder, options=options, item_names=ITEMS)
+            self._opened = ocp.CheckpointManager(self.folder, options=options, item_names=("state", "meta"))
         return self._opened
 
     def save(self, step: int, state: Any, meta: dict[str, Any]) -> None:
         """Save the pytree ``state`` and the JSON values ``meta`` as ``step``, and forget all but the newest two.
 
-        The manifest comes last and in one piece: without it a checkpoint is none.
+        The manifest is written last and in one piece: a step without it does not count as a checkpoint.
 
         Raises:
             OSError: a full disk or a read-only folder; the checkpoints before are as they were.
@@ -69,45 +86,56 @@ class Checkpoints:
                 if not (self.folder / stale.name.split(".")[0]).exists():
                     stale.unlink()
 
-    def restore(self, like: Any, *, drop_damaged: bool = False) -> tuple[Any | None, dict[str, Any], list[str]]:
-        """Return the newest sound ``(state, meta)``, and a line about each newer checkpoint that is damaged.
+    def restore(self, template: Any, *, partial: bool = False, drop_damaged: bool = False) -> Restored:
+        """Return the newest sound checkpoint.
 
         Args:
-            like: a pytree of the state's shapes, types and shardings.
+            template: a pytree of the state's shapes, types and shardings.
+            partial: ``template`` is a dict of the state's first fields, and only these are read.
             drop_damaged: delete damaged checkpoints, so that their steps can be saved again.
 
-        Returns:
-            ``state`` is None if no sound checkpoint is left.
-
         Raises:
-            RunFolderError: a sound checkpoint of other shapes or types than ``like``.
+            RunFolderError: a sound checkpoint of other shapes or types than ``template``.
         """
         damaged: list[str] = []
         for step in sorted(self._steps(), reverse=True):
             if self._is_sound(step):
-                with ocp.Checkpointer(ocp.CompositeCheckpointHandler(*ITEMS)) as files:
-                    read = partial(files.restore, self.folder / str(step))
-                    meta = read(args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
-                    self._check_types(step, meta.pop("types", None), like)
-                    return read(args=ocp.args.Composite(state=ocp.args.StandardRestore(like))).state, meta, damaged
+                meta = self._read(step, "meta", ocp.JsonCheckpointHandler(), ocp.args.JsonRestore())
+                self._check_types(step, meta.pop("types", None), _types(template), partial)
+                how = ocp.args.PyTreeRestore(
+                    item=template,
+                    restore_args=ocp.checkpoint_utils.construct_restore_args(template),
+                    partial_restore=partial,
+                )
+                state = self._read(step, "state", ocp.PyTreeCheckpointHandler(), how)
+                return Restored(step, state, meta, damaged)
             damaged.append(f"checkpoint {step} is damaged (its checksums differ or are missing)")
             if drop_damaged and jax.process_index() == 0:
                 shutil.rmtree(self.folder / str(step))
-        return None, {}, damaged
+        return Restored(damaged=damaged)
+
+    def _read(self, step: int, item: str, handler: Any, how: Any) -> Any:
+        with ocp.Checkpointer(handler) as files:
+            return files.restore(self.folder / str(step) / item, args=how)
 
     def _steps(self) -> list[int]:
-        """Return the steps that Orbax has put in their place, sound or not; while it writes one, it is called otherwise."""
+        """Return the steps that Orbax has put in their place, sound or not; one that it is writing has another name."""
         return [int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()]
 
-    def _check_types(self, step: int, saved: list[str] | None, like: Any) -> None:
-        """Orbax would cast silently. Checkpoints from before types were noted have None."""
-        wanted = _types(like)
-        if saved not in (None, wanted):
-            pairs = list(zip(saved, wanted, strict=False))
-            difference = next((f"{s} where {w} is expected" for s, w in pairs if s != w), None)
+    def _check_types(self, step: int, saved: list[str] | None, wanted: list[str], partial: bool) -> None:
+        """Refuse other types or shapes: Orbax would cast silently. The oldest checkpoints did not note them."""
+        if saved is None:
+            return
+        if partial:
+            saved = saved[: len(wanted)]
+        problem = "" if len(saved) == len(wanted) else f"{len(saved)} arrays, expected {len(wanted)}"
+        for there, expected in zip(saved, wanted, strict=False):
+            if there != expected:
+                problem = f"{there} where {expected} is expected"
+                break
+        if problem:
             raise RunFolderError(
-                f"checkpoint {step} in {self.folder} holds {difference or f'{len(saved)} arrays, expected {len(wanted)}'}: "
-                "it is of another version; choose another --workdir"
+                f"checkpoint {step} in {self.folder} holds {problem}: it is of another version; choose another --workdir"
             )
 
     def _manifest(self, step: int) -> Path:
@@ -119,11 +147,14 @@ class Checkpoints:
         except RunFolderError:
             return False
 
-    def _checksums(self, step: int) -> dict[str, Any]:
+    def _checksums(self, step: int) -> dict[str, str]:
         """Return the sha256 of each file of a step, by its path in the step."""
         root = self.folder / str(step)
-        files = sorted(p for p in root.rglob("*") if p.is_file())
-        return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+        checksums = {}
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                checksums[path.relative_to(root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return checksums
 
 
 def _types(tree: Any) -> list[str]:

@@ -1,11 +1,8 @@
-"""The run folder, the unit of truth: config.json, metrics.jsonl, checkpoints/, result.json, measures/."""
+"""The run folder, the unit of truth: ``config.json``, ``metrics.jsonl``, ``checkpoints/``, ``result.json``, ``measures/``."""
 
 import contextlib
 import json
-import math
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import filelock
 
 from strideflax.config import Config, ConfigError
 from strideflax.errors import UserError
+from strideflax.files import naming_file, null_if_not_finite, write_json, write_whole
 
 
 class RunFolderError(UserError, ValueError):
@@ -24,7 +22,7 @@ class InUseError(RunFolderError):
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keep every other process out of the folder.
 
     Raises:
@@ -38,50 +36,25 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write valid JSON aside, flush it to disk, then rename: the file is whole or absent. NaN becomes null.
-
-    Raises:
-        OSError: a full disk or a read-only folder; an older file is as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+def is_locked(folder: Path) -> bool:
+    """Return whether a process is working in the folder."""
+    if not (folder / ".lock").exists():
+        return False
     try:
-        with aside.open("w") as file:
-            json.dump(finite(value), file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise _at(path, error) from None
-    finally:
-        with contextlib.suppress(OSError):  # a read-only folder, which took nothing
-            aside.unlink(missing_ok=True)
-
-
-def _at(path: Path, error: OSError) -> OSError:
-    """Return ``error`` with the file that could not be written, which a full disk does not tell."""
-    return OSError(error.errno, error.strerror, str(path))
-
-
-def finite(value: Any) -> Any:
-    """Return ``value`` with every NaN and infinity replaced by None, since JSON has neither."""
-    if isinstance(value, dict):
-        return {name: finite(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        with lock_folder(folder):
+            return False
+    except InUseError:
+        return True
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``.
+    """Return the JSON object in a file of a run.
 
     Raises:
-        RunFolderError: the file is missing, not JSON, or no object.
+        RunFolderError: the file is missing, not JSON, or not an object.
     """
     try:
-        value = json.loads(path.read_bytes(), parse_constant=lambda name: None)  # NaN and infinities are no JSON
+        value = json.loads(path.read_bytes(), parse_constant=lambda name: None)  # JSON has no NaN and no infinities
     except FileNotFoundError:
         raise RunFolderError(f"{path.parent} has no {path.name}: not a run folder, or not a finished run") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -91,55 +64,34 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the epochs in ``metrics.jsonl``, up to the first line that is none: one that a kill cut short."""
-    path = folder / "metrics.jsonl"
-    records = []
-    for line in path.read_bytes().split(b"\n") if path.exists() else []:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            break
-        if not isinstance(record, dict) or not all(type(record.get(name)) is int for name in ("epoch", "step")):
-            break
-        records.append(record)
-    return records
+def read_run_config(folder: Path) -> Config:
+    """Return the configuration in ``config.json``.
 
-
-def keep_metrics(folder: Path, steps: int) -> None:
-    """Drop the epochs after ``steps`` from ``metrics.jsonl``: a resumed run will write them again."""
-    kept = [json.dumps(record) + "\n" for record in read_metrics(folder) if record["step"] <= steps]
-    aside = folder / ".metrics.jsonl"
+    Raises:
+        RunFolderError: there is none, or it is damaged.
+    """
+    path = folder / "config.json"
+    values = read_json(path)
     try:
-        aside.write_text("".join(kept))
-        aside.replace(folder / "metrics.jsonl")
-    except OSError as error:
-        raise _at(folder / "metrics.jsonl", error) from None
+        return Config.from_dict(values)
+    except ConfigError as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
 
 
-def append_metrics(folder: Path, record: dict[str, Any]) -> None:
-    """Add one epoch to ``metrics.jsonl``, in one write, which no other process's write can split."""
-    line = json.dumps(finite(record), allow_nan=False) + "\n"
-    try:
-        with (folder / "metrics.jsonl").open("a") as file:
-            file.write(line)
-    except OSError as error:
-        raise _at(folder / "metrics.jsonl", error) from None
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """What a finished run left: its folder, its configuration, its result and the model with the final weights."""
-
-    folder: Path
-    config: Config
-    result: dict[str, Any]
-    model: Any
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return the run's result, or None if it has not ended."""
-    return read_json(folder / "result.json") if (folder / "result.json").exists() else None
+def check_folder(folder: Path, config: Config) -> None:
+    """Raise RunFolderError if ``folder`` holds anything but a run of this configuration; write nothing."""
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file; a run needs a folder: choose another --workdir")
+    if not (folder / "config.json").exists():
+        if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise RunFolderError(
+                f"{folder} is not empty and not a run folder (it has no config.json); choose another --workdir"
+            )
+        return
+    differences = config.differences(read_run_config(folder))
+    if differences:
+        fields = ", ".join(f"{name} is {there!r} there, {here!r} here" for name, (here, there) in differences.items())
+        raise RunFolderError(f"{folder} belongs to another configuration: {fields}; choose another --workdir")
 
 
 def claim_folder(folder: Path, config: Config) -> None:
@@ -156,21 +108,38 @@ def claim_folder(folder: Path, config: Config) -> None:
             raise RunFolderError(f"{folder} can't be written: {error.strerror}") from None
 
 
-def check_folder(folder: Path, config: Config) -> None:
-    """Raise RunFolderError if ``folder`` holds anything but a run of this configuration; write nothing."""
-    path = folder / "config.json"
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder} is a file; a run needs a folder: choose another --workdir")
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the epochs in ``metrics.jsonl``, up to the first line that is not a record, e.g. one that a kill cut short."""
+    path = folder / "metrics.jsonl"
+    records: list[dict[str, Any]] = []
     if not path.exists():
-        if folder.exists() and any(p for p in folder.iterdir() if not p.name.startswith(".")):
-            raise RunFolderError(
-                f"{folder} is not empty and not a run folder (it has no config.json); choose another --workdir"
-            )
-        return
+        return records
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(record, dict) or type(record.get("epoch")) is not int or type(record.get("step")) is not int:
+            break
+        records.append(record)
+    return records
+
+
+def append_metrics(folder: Path, record: dict[str, Any]) -> None:
+    """Add one epoch to ``metrics.jsonl``, in one write, which no other process's write can split."""
+    path = folder / "metrics.jsonl"
+    line = json.dumps(null_if_not_finite(record), allow_nan=False) + "\n"
     try:
-        differences = config.differences(Config.from_dict(read_json(path)))
-    except ConfigError as error:
-        raise RunFolderError(f"{path} is damaged: {error}") from None
-    if differences:
-        fields = ", ".join(f"{name} is {there!r} there, {here!r} here" for name, (here, there) in differences.items())
-        raise RunFolderError(f"{folder} belongs to another configuration: {fields}; choose another --workdir")
+        with path.open("a") as file:
+            file.write(line)
+    except OSError as error:
+        raise naming_file(error, path) from None
+
+
+def forget_metrics_after(folder: Path, step: int) -> None:
+    """Drop the epochs that end after ``step`` from ``metrics.jsonl``: the run resumes there and will write them again."""
+    lines = ""
+    for record in read_metrics(folder):
+        if record["step"] <= step:
+            lines += json.dumps(record) + "\n"
+    write_whole(folder / "metrics.jsonl", lines.encode())

@@ -122,10 +122,8 @@ def make_train_step(
         batch = jax.lax.dynamic_slice(order, ((state.step % steps_per_epoch) * size,), (size,))
         if sharding is not None:
             batch = jax.lax.with_sharding_constraint(batch, sharding)
-        augment_key, operator_key = (
-            jax.random.fold_in(jax.random.fold_in(key, stream), state.step)
-            for stream in (AUGMENT_STREAM, OPERATOR_STREAM)
-        )
+        augment_key = jax.random.fold_in(jax.random.fold_in(key, AUGMENT_STREAM), state.step)
+        operator_key = jax.random.fold_in(jax.random.fold_in(key, OPERATOR_STREAM), state.step)
         images = augment(train.images[batch], augment_key, config.augment)
         gradient = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (stats, accuracy)), grads = gradient(
@@ -188,9 +186,14 @@ def make_eval_step(
 def evaluate(eval_step: EvalStep, state: TrainState, split: Pixels, batch_size: int) -> tuple[float, float]:
     """Return the mean loss and the accuracy over every image of ``split`` once."""
     count = split.labels.size
-    totals = [eval_step(state.params, state.stats, split, np.int32(s)) for s in range(0, count, batch_size)]
-    loss, accuracy = (sum(float(part) for part in parts) / count for parts in zip(*totals, strict=True))
-    return loss, accuracy
+    batches = []
+    for start in range(0, count, batch_size):
+        batches.append(eval_step(state.params, state.stats, split, np.int32(start)))
+    loss_sum = correct_sum = 0.0
+    for totals in batches:  # a second loop, so that the device never waits for Python
+        loss_sum += float(totals.loss_sum)
+        correct_sum += float(totals.correct_sum)
+    return loss_sum / count, correct_sum / count
 
 
 def data_sharding(batch_size: int) -> tuple[NamedSharding | None, NamedSharding | None]:

@@ -40,9 +40,9 @@ def test_the_same_steps_in_the_loop_and_one_by_one(spec, monkeypatch):
     monkeypatch.setattr(overhead, "train", recorded)
     monkeypatch.setattr(overhead.jax, "block_until_ready", lambda state: awaited.append(block(state)) or awaited[-1])
     ((looped, apart),) = overhead.loop_seconds(read_config(spec), rounds=1, steps=6)
-    assert looped == runs[0]["train_seconds"] > 0
+    assert looped == runs[0].train_seconds > 0
     assert apart > 0
-    assert runs[0]["steps"] == 6
+    assert runs[0].steps == 6
     assert int(awaited[-1].step) == 7  # one before the clock starts
 
 

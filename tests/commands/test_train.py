@@ -36,7 +36,7 @@ def final_weights(folder: Path) -> list[bytes]:
     import numpy as np
     from flax import nnx
 
-    from strideflax.training.restore import restore_run
+    from strideflax.training import restore_run
 
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(nnx.state(restore_run(folder).model))]
 

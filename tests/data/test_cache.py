@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from strideflax.data import cache as module
-from strideflax.data.cache import cache_folder, cached
+from strideflax.data.cache import cached
+from strideflax.files import cache_folder
 
 
 class Decoder:
@@ -93,15 +93,12 @@ def test_truncated_entry_is_replaced(cache, source, decode):
     assert decode.calls == 2
 
 
-@pytest.mark.parametrize("fails", ["NamedTemporaryFile", "replace"])
+@pytest.mark.parametrize("fails", ["open", "replace"])
 def test_full_disk_costs_the_cache_not_the_run(cache, source, decode, monkeypatch, fails):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    if fails == "replace":
-        monkeypatch.setattr(Path, "replace", full)
-    else:
-        monkeypatch.setattr(module.tempfile, "NamedTemporaryFile", full)
+    monkeypatch.setattr(Path, fails, full)
     check(cached([source], decode), decode)
     assert list(cache.iterdir()) == []  # nothing half-written
 

@@ -19,7 +19,7 @@ from strideflax.measuring.receptive_field import PICTURE
 from strideflax.measuring.shifts import BORDERS
 from strideflax.measuring.subject import Subject
 from strideflax.model import MiniResNet
-from strideflax.training.run_folder import FinishedRun
+from strideflax.training import FinishedRun, TrainingResult
 
 COUNT = 6
 
@@ -40,7 +40,8 @@ def run(tmp_path_factory) -> FinishedRun:
     values["model"]["stem"].update(kernel=3)
     values.update(batch_size=8, eval_batch_size=8)
     config = Config.from_dict(values)
-    return FinishedRun(tmp_path_factory.mktemp("run"), config, {}, MiniResNet(config.model, key=jax.random.key(0)))
+    model = MiniResNet(config.model, key=jax.random.key(0))
+    return FinishedRun(tmp_path_factory.mktemp("run"), config, TrainingResult(status="finished"), model)
 
 
 @pytest.fixture(scope="module")

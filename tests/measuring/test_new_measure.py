@@ -14,7 +14,7 @@ from docs.pages import ROOT, Page
 
 from configs.baseline import baseline
 from strideflax.config import Config
-from strideflax.training.run import train
+from strideflax.training import train
 
 TABLE = "MEASURES: dict[str, Measure] = {\n"
 IMPORTS = "from strideflax.measuring.batches import Progress\n"

@@ -62,7 +62,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if hasattr(session.config, "workerinput") or not is_long(session.config) or exitstatus > 1:
         return
-    from strideflax.training.environment import describe_device, versions
+    from strideflax.environment import describe_device, versions
 
     where = f"{datetime.date.today()}, {describe_device()}, Python {platform.python_version()}, " + ", ".join(
         f"{name} {version}" for name, version in versions().items() if name in ("jax", "flax", "numpy")

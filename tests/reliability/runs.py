@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from strideflax.training.restore import restore_run
+from strideflax.training import restore_run
 from strideflax.training.run_folder import read_json
 
 ROOT = Path(__file__).parents[2]

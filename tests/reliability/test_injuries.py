@@ -11,9 +11,9 @@ from reliability.runs import FIELDS
 from configs.baseline import baseline
 from strideflax.config import Config
 from strideflax.config_file import override
+from strideflax.training import Interrupted, train
 from strideflax.training.checkpoint import Checkpoints
-from strideflax.training.run import Interrupted, train
-from strideflax.training.trainer import prepare
+from strideflax.training.setup import prepare
 
 
 def flip(content: bytes, random: np.random.Generator) -> bytes:
@@ -40,7 +40,7 @@ class Saved:
         values = baseline("quick").to_dict()
         override(values, FIELDS)
         config = Config.from_dict(values)
-        self.like = prepare(config).initial
+        self.template = prepare(config).initial
         stop = iter([False] * 9 + [True])
         with pytest.raises(Interrupted):
             train(config, folder / "run", should_stop=lambda: next(stop))
@@ -54,8 +54,8 @@ class Saved:
 
     def restore(self, folder: Path) -> tuple[list[bytes] | None, list[str]]:
         with Checkpoints(folder) as checkpoints:
-            state, _, damaged = checkpoints.restore(self.like)
-        return state and [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)], damaged
+            found = checkpoints.restore(self.template)
+        return found.state and [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(found.state)], found.damaged
 
 
 @pytest.fixture(scope="module")

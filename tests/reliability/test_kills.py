@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from reliability.runs import Machine, Reference, assert_whole, finish, outcome, undisturbed
 
-from strideflax.training.stop_signal import StoppedAtOnce, StopSignal
+from strideflax.process import StoppedAtOnce, StopSignal
 
 
 @pytest.fixture(scope="module")

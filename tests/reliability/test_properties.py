@@ -17,6 +17,7 @@ from strideflax.config import Config
 from strideflax.config_file import override, read_config
 from strideflax.data.dataset import channel_statistics
 from strideflax.data.load import balanced_order
+from strideflax.files import null_if_not_finite, write_json
 from strideflax.operators.geometry import (
     PADDINGS,
     Field,
@@ -27,7 +28,7 @@ from strideflax.operators.geometry import (
     receptive_fields,
 )
 from strideflax.operators.table import DOWNSAMPLERS
-from strideflax.training.run_folder import finite, keep_metrics, read_json, read_metrics, write_json
+from strideflax.training.run_folder import forget_metrics_after, read_json, read_metrics
 
 pairs = st.tuples(st.integers(0, 4), st.integers(0, 4))
 small = st.integers(1, 4)
@@ -191,10 +192,10 @@ def test_configs_differ_in_the_fields_that_differ(one, other, rates, folders):
 
 
 @cases(600, value=st.dictionaries(st.text(max_size=5), values, max_size=5))
-def test_json_comes_back_with_null_for_what_is_not_finite(value):
+def test_json_comes_back_with_null_for_what_is_not_null_if_not_finite(value):
     path = Path(_folder()) / "value.json"
     write_json(path, value)
-    assert read_json(path) == finite(value)
+    assert read_json(path) == null_if_not_finite(value)
     assert all(math.isfinite(v) for v in _numbers(read_json(path)))
 
 
@@ -204,7 +205,7 @@ def test_metrics_keep_whole_lines_up_to_a_step(steps, kept, torn):
     records = [{"epoch": i + 1, "step": int(total)} for i, total in enumerate(np.cumsum(steps))]
     text = "".join(json.dumps(record) + "\n" for record in records)
     (folder / "metrics.jsonl").write_text(text + '{"epoch": 99, "step": 1}'[:torn])
-    keep_metrics(folder, kept)
+    forget_metrics_after(folder, kept)
     assert read_metrics(folder) == [record for record in records if record["step"] <= kept]
 
 

@@ -9,12 +9,14 @@ import pytest
 from made_runs import result, write
 from reliability.runs import CONFIG, ROOT, Machine, finish
 
-from strideflax.training.run_folder import append_metrics, read_json, read_metrics, write_json
+from strideflax.files import write_json
+from strideflax.training.run_folder import append_metrics, read_json, read_metrics
 
 WRITER = """
 import sys
 from pathlib import Path
-from strideflax.training.run_folder import append_metrics, write_json
+from strideflax.files import write_json
+from strideflax.training.run_folder import append_metrics
 folder, writer = Path(sys.argv[1]), int(sys.argv[2])
 for i in range(300):
     append_metrics(folder, {"epoch": writer, "step": i, "padding": "x" * (50 * writer)})

@@ -6,8 +6,9 @@ import filelock
 import pytest
 
 from strideflax.config import ConfigError
+from strideflax.files import write_json
 from strideflax.sweep.plan import SweepError, estimate_seconds, plan_sweep, write_plan
-from strideflax.training.run_folder import read_json, write_json
+from strideflax.training.run_folder import read_json
 
 GRID = """
 from configs.baseline import baseline

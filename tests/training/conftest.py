@@ -9,7 +9,7 @@ import pytest
 from configs.baseline import baseline
 from strideflax.config import Config
 from strideflax.config_file import override
-from strideflax.training.run import train
+from strideflax.training import train
 
 TINY = {
     "model.widths": (4, 8),

@@ -10,8 +10,8 @@ import pytest
 from strideflax.__main__ import main
 from strideflax.benchmark import worker
 from strideflax.benchmark.contenders import CONTENDERS
+from strideflax.process import keep_memory
 from strideflax.sweep.worker import train_folder
-from strideflax.training.memory import keep_memory
 from strideflax.training.run_folder import RunFolderError
 
 # 64 MiB is mapped afresh by malloc's own rules at each turn, by the main thread or another.
@@ -19,7 +19,7 @@ from strideflax.training.run_folder import RunFolderError
 PROGRAM = """
 import ctypes, resource, sys, threading
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
-from strideflax.training.memory import keep_memory
+from strideflax.process import keep_memory
 
 def faults(block_bytes):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -64,7 +64,7 @@ class TestPrograms:
     @pytest.fixture
     def kept(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         calls: list[str] = []
-        for where in ("strideflax.__main__", "strideflax.sweep.worker", "strideflax.training.memory"):
+        for where in ("strideflax.__main__", "strideflax.sweep.worker", "strideflax.process"):
             monkeypatch.setattr(f"{where}.keep_memory", lambda where=where: calls.append(where))
         return calls
 
@@ -80,4 +80,4 @@ class TestPrograms:
 
     def test_a_benchmark_s_process(self, kept: list[str]) -> None:
         worker._side(CONTENDERS["auto"])
-        assert kept == ["strideflax.training.memory"]
+        assert kept == ["strideflax.process"]

@@ -2,20 +2,19 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
 import optax
-from flax import nnx
 from jax import Array
 from jax.sharding import NamedSharding
 
 from strideflax.config import Config, ConfigError
 from strideflax.data import Dataset, Split, load_dataset
+from strideflax.environment import describe_device
 from strideflax.inspection import count_macs, count_params
 from strideflax.model import abstract_model, check_strides
-from strideflax.training.environment import describe_device
+from strideflax.training.monitoring import Plan
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
     EvalStep,
@@ -33,13 +32,26 @@ from strideflax.training.step import (
 )
 
 
-@dataclass(frozen=True)
-class Trainer:
-    """Everything that a configuration and its images determine, before the first step."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingSetup:
+    """Everything that a configuration and its images determine, before the first step.
+
+    Attributes:
+        config, dataset: what the rest follows from.
+        plan: what will run, in words and numbers.
+        initial: the state before the first step.
+        train_step: one training step, not yet compiled.
+        eval_step: totals over one batch, jitted.
+        eval_batch_size: images per `eval_step`, over all devices.
+        schedule: step -> learning rate.
+        key: the root of everything random.
+        replicated: how to lay data over all devices; None for a single one.
+        steps_per_epoch, total_steps: training steps.
+    """
 
     config: Config
     dataset: Dataset
-    graph: nnx.GraphDef
+    plan: Plan
     initial: TrainState
     train_step: TrainStep
     eval_step: EvalStep
@@ -49,33 +61,6 @@ class Trainer:
     replicated: NamedSharding | None
     steps_per_epoch: int
     total_steps: int
-
-    @property
-    def plan(self) -> dict[str, Any]:
-        """What will run, in words and numbers."""
-        config, dataset = self.config, self.dataset
-        size = dataset.train.images.shape[1:3]
-        model = abstract_model(config.model)
-        return {
-            "model": f"mini-ResNet, {config.model.stem.kernel}x{config.model.stem.kernel}/{config.model.stem.stride} stem, "
-            f"widths {'/'.join(map(str, config.model.widths))}, {config.model.downsample}",
-            "params": count_params(model),
-            "macs": count_macs(model, size),
-            "dataset": {
-                "name": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "train_count": len(dataset.train),
-                "val_count": len(dataset.val),
-                "test_count": len(dataset.test),
-                "source": dataset.source,
-            },
-            "device": describe_device(),
-            "epochs": config.epochs,
-            "steps": self.total_steps,
-            "batch_size": config.batch_size,
-            "seed": config.seed,
-            "config_fingerprint": config.fingerprint,
-        }
 
     def pixels(self, split: Split) -> Pixels:
         """Put a split's images and labels on every device."""
@@ -91,15 +76,14 @@ class Trainer:
         steps = jax.jit(repeat_step(self.train_step, count), donate_argnums=0, out_shardings=self.replicated)
         return steps.lower(state, train, self.order(0), self.key).compile()
 
-    def evaluate_as(self, name: str, state: TrainState, split: Pixels | None) -> dict[str, float | None]:
-        """Return ``{NAME_loss, NAME_accuracy}`` over every image of ``split`` once; None without images."""
-        if split is None or split.labels.size == 0:
-            return {f"{name}_loss": None, f"{name}_accuracy": None}
-        loss, accuracy = evaluate(self.eval_step, state, split, self.eval_batch_size)
-        return {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    def evaluate(self, state: TrainState, split: Split) -> tuple[float | None, float | None]:
+        """Return the mean loss and the accuracy over every image of ``split`` once; None without images."""
+        if len(split) == 0:
+            return None, None
+        return evaluate(self.eval_step, state, self.pixels(split), self.eval_batch_size)
 
 
-def prepare(config: Config) -> Trainer:
+def prepare(config: Config) -> TrainingSetup:
     """Load the images and build the model and its step, writing nothing.
 
     Raises:
@@ -120,21 +104,43 @@ def prepare(config: Config) -> Trainer:
     optimizer = make_optimizer(config.optimizer, schedule)
     key = jax.jit(partial(jax.random.key, config.seed), out_shardings=replicated)()
     graph = model_structure(config)
-    initial = jax.jit(partial(initial_state, config, optimizer), out_shardings=replicated)(key)
-    eval_batch = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
-    return Trainer(
+    eval_batch_size = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
+    eval_step = make_eval_step(graph, eval_batch_size, dataset.mean, dataset.std, sharding)
+    return TrainingSetup(
         config=config,
         dataset=dataset,
-        graph=graph,
-        initial=initial,
+        plan=_plan(config, dataset, total_steps),
+        initial=jax.jit(partial(initial_state, config, optimizer), out_shardings=replicated)(key),
         train_step=make_train_step(config, graph, optimizer, dataset.mean, dataset.std, sharding),
-        eval_step=jax.jit(
-            make_eval_step(graph, eval_batch, dataset.mean, dataset.std, sharding), out_shardings=replicated
-        ),
-        eval_batch_size=eval_batch,
+        eval_step=jax.jit(eval_step, out_shardings=replicated),
+        eval_batch_size=eval_batch_size,
         schedule=schedule,
         key=key,
         replicated=replicated,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
+    )
+
+
+def _plan(config: Config, dataset: Dataset, total_steps: int) -> Plan:
+    model, stem = abstract_model(config.model), config.model.stem
+    return Plan(
+        model=f"mini-ResNet, {stem.kernel}x{stem.kernel}/{stem.stride} stem, "
+        f"widths {'/'.join(map(str, config.model.widths))}, {config.model.downsample}",
+        params=count_params(model),
+        macs=count_macs(model, dataset.train.images.shape[1:3]),
+        dataset={
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "train_count": len(dataset.train),
+            "val_count": len(dataset.val),
+            "test_count": len(dataset.test),
+            "source": dataset.source,
+        },
+        device=describe_device(),
+        epochs=config.epochs,
+        steps=total_steps,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        config_fingerprint=config.fingerprint,
     )

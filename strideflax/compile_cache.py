@@ -5,8 +5,8 @@ from pathlib import Path
 
 import jax
 
-from strideflax.data.cache import cache_folder
-from strideflax.training.environment import processor
+from strideflax.environment import processor
+from strideflax.files import cache_folder
 
 
 def keep_compiled(folder: Path | None = None) -> None:

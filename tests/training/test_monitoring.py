@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from strideflax.errors import UserError
-from strideflax.training.writers import TensorBoardWriter, WandbWriter
+from strideflax.training.monitoring import TensorBoardWriter, WandbWriter
 
 OFFLINE = """
 import os, sys
@@ -13,7 +13,7 @@ os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true")
 from pathlib import Path
 from configs.baseline import baseline
 from strideflax.config import Config
-from strideflax.training.writers import WandbWriter
+from strideflax.training.monitoring import WandbWriter
 writer = WandbWriter(Path(sys.argv[1]), "strideflax", Config.from_dict(baseline("quick").to_dict()))
 writer.write(3, {"train_loss": 0.5})
 writer.close()

@@ -3,7 +3,7 @@ import platform
 
 import jax
 
-from strideflax.training.environment import describe_device, versions
+from strideflax.environment import describe_device, versions
 from strideflax.wording import counted
 
 

@@ -1,4 +1,4 @@
-"""Where a run happens: the device and the versions, as they stand in every result."""
+"""Where a process runs: the device and the versions, as they stand in every result."""
 
 import importlib.metadata
 import os
@@ -27,12 +27,11 @@ def describe_device() -> str:
 def processor() -> str:
     """Return the name of this machine's CPU."""
     info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if (info.exists())
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str | None]:

@@ -6,7 +6,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import jax, jax.numpy as jnp
-from strideflax.training.compile_cache import keep_compiled
+from strideflax.compile_cache import keep_compiled
 from strideflax import conv
 keep_compiled(Path(sys.argv[1]))
 hits = []

@@ -10,8 +10,7 @@ import pytest
 
 from strideflax.config import ConfigError
 from strideflax.errors import UserError
-from strideflax.training.restore import restore_run
-from strideflax.training.run import Interrupted, train
+from strideflax.training import Interrupted, restore_run, train
 from strideflax.training.run_folder import RunFolderError, read_json, read_metrics
 
 
@@ -72,7 +71,7 @@ def test_the_test_accuracy_is_the_models_over_every_image(finished, tiny):
     run, dataset = restore_run(finished), load_dataset(tiny().data)
     images = normalize(dataset.test.images, dataset.mean, dataset.std)
     predictions = np.asarray(run.model(images)).argmax(-1)
-    assert (predictions == dataset.test.labels).mean() == pytest.approx(run.result["test_accuracy"], abs=1e-6)
+    assert (predictions == dataset.test.labels).mean() == pytest.approx(run.result.test_accuracy, abs=1e-6)
 
 
 def test_the_batch_size_of_evaluation_changes_nothing(finished, tiny, tmp_path):
@@ -100,7 +99,7 @@ def test_several_steps_a_dispatch_change_nothing(finished, tiny, tmp_path):
     progress = Notes()
     result = train(tiny(), tmp_path / "run", progress=progress, steps_per_dispatch=3)
     assert [done for done, _ in progress.steps] == [3, 4, 5, 8, 9, 10, 13, 14, 15]  # an epoch has five
-    assert result["steps_per_dispatch"] == 3
+    assert result.steps_per_dispatch == 3
     assert without_times(progress.records) == without_times(read_metrics(finished))
     assert_same_weights(finished, tmp_path / "run")
 
@@ -109,13 +108,13 @@ def test_a_stop_between_dispatches_goes_on_with_single_steps(finished, tiny, tmp
     stop = iter([False, True])
     with pytest.raises(Interrupted, match="step 4 of 15"):
         train(tiny(), tmp_path / "run", should_stop=lambda: next(stop), steps_per_dispatch=2)
-    assert train(tiny(), tmp_path / "run")["steps_per_dispatch"] == 1
+    assert train(tiny(), tmp_path / "run").steps_per_dispatch == 1
     assert_same_weights(finished, tmp_path / "run")
 
 
 def test_a_dispatch_has_no_more_steps_than_an_epoch(tiny, tmp_path):
     progress = Notes()
-    assert train(tiny(), tmp_path / "run", progress=progress, steps_per_dispatch=50)["steps_per_dispatch"] == 5
+    assert train(tiny(), tmp_path / "run", progress=progress, steps_per_dispatch=50).steps_per_dispatch == 5
     assert [done for done, _ in progress.steps] == [5, 10, 15]
 
 
@@ -159,7 +158,7 @@ def test_a_finished_run_is_left_alone(finished, tiny):
     result = train(tiny(), finished, progress=progress)
     assert progress.notes == [f"already finished: {finished}"]
     assert not progress.steps
-    assert result == json.loads(before)
+    assert result.to_dict() == json.loads(before)
     assert (finished / "result.json").read_bytes() == before
 
 
@@ -179,7 +178,7 @@ def test_a_finished_run_is_none_of_other_images(finished, tiny, monkeypatch):
     from strideflax.data import shapes
 
     elsewhere = tiny(**{"data.dir": "elsewhere"})
-    assert train(elsewhere, finished)["status"] == "finished", "the same images in another place"
+    assert train(elsewhere, finished).status == "finished", "the same images in another place"
     monkeypatch.setattr(shapes, "TRAIN_SEED", 7)
     with pytest.raises(RunFolderError, match="was begun on images with fingerprint"):
         train(elsewhere, finished)
@@ -204,18 +203,18 @@ def test_a_run_that_another_process_holds_is_refused(tiny, tmp_path):
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(tiny, tmp_path):
     changes = {"optimizer.learning_rate": 1e30, "optimizer.warmup_epochs": 0.0}
     result = train(tiny(**changes), tmp_path / "run")
-    assert result["status"] == "diverged"
-    assert result["test_accuracy"] is None
-    assert result["steps"] <= 50
-    assert f"not finite at step {result['steps']}" in result["error"]
-    assert "try a smaller optimizer.learning_rate" in result["error"]
-    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+    assert result.status == "diverged"
+    assert result.test_accuracy is None
+    assert result.steps <= 50
+    assert f"not finite at step {result.steps}" in result.error
+    assert "try a smaller optimizer.learning_rate" in result.error
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result.to_dict()
 
 
 def test_a_loss_that_stops_being_finite_keeps_the_last_good_checkpoint(finished, tiny, tmp_path, monkeypatch):
-    from strideflax.training import trainer
+    from strideflax.training import setup
 
-    make = trainer.make_train_step
+    make = setup.make_train_step
 
     def poisoned(*arguments):
         step = make(*arguments)
@@ -226,9 +225,9 @@ def test_a_loss_that_stops_being_finite_keeps_the_last_good_checkpoint(finished,
 
         return bad
 
-    monkeypatch.setattr(trainer, "make_train_step", poisoned)
+    monkeypatch.setattr(setup, "make_train_step", poisoned)
     result = train(tiny(), tmp_path / "run")
-    assert (result["status"], result["steps"]) == ("diverged", 15)
+    assert (result.status, result.steps) == ("diverged", 15)
     assert [record["epoch"] for record in read_metrics(tmp_path / "run")] == [1, 2]
     assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.is_dir()) == ["10", "5"]
 

@@ -1,0 +1,314 @@
+"""A run from configuration to result: prepare, resume, train, evaluate, write down."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from strideflax.config import Config
+from strideflax.data import load_dataset
+from strideflax.environment import versions
+from strideflax.errors import UserError
+from strideflax.training.checkpoint import Checkpoints
+from strideflax.training.monitoring import Progress, Silent, Writer
+from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, write_result
+from strideflax.training.run_folder import (
+    RunFolderError,
+    append_metrics,
+    check_folder,
+    claim_folder,
+    forget_metrics_after,
+    lock_folder,
+    read_json,
+    read_metrics,
+)
+from strideflax.training.setup import TrainingSetup, prepare
+from strideflax.training.step import Pixels, TrainState, TrainStep
+
+CHECKED_STEPS = 50  # how often the loop looks whether the loss is finite, which waits for the device
+
+
+class Interrupted(Exception):
+    """The run was asked to stop. What it had done is saved; the same call goes on from there."""
+
+
+class Diverged(Exception):
+    """A loss was not finite."""
+
+    def __init__(self, which: str, step: int):
+        super().__init__(
+            f"the {which} loss is not finite at step {step} (looked at every {CHECKED_STEPS} steps); try a smaller "
+            "optimizer.learning_rate, a longer optimizer.warmup_epochs, or optimizer.clip_norm=1"
+        )
+        self.step = step
+
+
+def train(
+    config: Config,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    make_writers: Callable[[Path], Sequence[Writer]] = lambda folder: (),
+    should_stop: Callable[[], bool] = lambda: False,
+    steps_per_dispatch: int = 1,
+) -> TrainingResult:
+    """Train as ``config`` says in ``folder``, or go on where an earlier call was interrupted; return the result.
+
+    Args:
+        config: what to run.
+        folder: the run folder; created if missing, resumed if it holds an unfinished run of the same configuration.
+        progress: told what happens.
+        make_writers: called with the folder, returns further writers of metrics.
+        should_stop: asked after each dispatch; True saves a checkpoint and raises `Interrupted`.
+        steps_per_dispatch: training steps per call of the device, 1 to 50 and no more than an epoch has. An accelerator that
+            is done with a step before Python has sent the next one gains. On one CPU device nothing else changes, not a bit;
+            several steps are another program, which other devices may round in another way.
+
+    Returns:
+        The content of ``result.json``.
+
+    Raises:
+        UserError: the run can't start; the folder is as it was.
+        OSError: a full disk or a read-only folder; what was saved before is as it was.
+        Interrupted: ``should_stop`` said so.
+    """
+    if not (isinstance(steps_per_dispatch, int) and 1 <= steps_per_dispatch <= CHECKED_STEPS):
+        raise UserError(f"steps_per_dispatch must be an int from 1 to {CHECKED_STEPS}, got {steps_per_dispatch!r}")
+    progress = progress or Silent()
+    check_folder(folder, config)  # before images are loaded
+    if (result := read_result(folder)) is not None:
+        return _already_ended(folder, config, result, progress)
+    setup = prepare(config)
+    progress.plan(setup.plan)
+    writes = jax.process_index() == 0  # several hosts share a run, and one of them writes
+    if writes:
+        claim_folder(folder, config)
+    with lock_folder(folder) if writes else contextlib.nullcontext():
+        if (result := read_result(folder)) is not None:  # another process was quicker
+            return _already_ended(folder, config, result, progress)
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            loop = TrainingLoop(
+                setup=setup,
+                folder=folder,
+                progress=progress,
+                writers=make_writers(folder) if writes else (),
+                should_stop=should_stop,
+                checkpoints=checkpoints,
+                steps_per_dispatch=min(steps_per_dispatch, setup.steps_per_epoch),
+            )
+            return loop.run()
+
+
+def _already_ended(folder: Path, config: Config, result: TrainingResult, progress: Progress) -> TrainingResult:
+    """Return the result that is there, if it is of the images that are asked for."""
+    before = read_json(folder / "config.json")["data"]["dir"]
+    if config.data.dir != before and result.dataset:
+        _check_images(folder, result.dataset["fingerprint"], load_dataset(config.data).fingerprint)
+    progress.note(f"already {result.status}: {folder}")
+    return result
+
+
+def _check_images(folder: Path, before: str, now: str) -> None:
+    if now != before:
+        raise RunFolderError(
+            f"{folder} was begun on images with fingerprint {before}, those found now have {now}; give it the same "
+            "images, or another --workdir"
+        )
+
+
+@dataclass(kw_only=True)
+class TrainingLoop:
+    """One call's work on a run: from the newest checkpoint to the result.
+
+    ``compile_seconds`` and ``train_seconds`` are those spent so far, over all the calls that the run took.
+    """
+
+    setup: TrainingSetup
+    folder: Path
+    progress: Progress
+    writers: Sequence[Writer]
+    should_stop: Callable[[], bool]
+    checkpoints: Checkpoints
+    steps_per_dispatch: int
+    compile_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes."""
+        return jax.process_index() == 0
+
+    def run(self) -> TrainingResult:
+        """Train to the end, read the test set once with the final weights, and write ``result.json``, last."""
+        error, test_loss, test_accuracy = None, None, None
+        try:
+            state = self._train(self._resume())
+            step = int(state.step)
+            test_loss, test_accuracy = self._evaluate(state, "test", step)
+        except Diverged as diverged:
+            error, step = str(diverged), diverged.step
+        finally:
+            for writer in self.writers:
+                writer.close()
+        result = self._result(step, error, test_loss, test_accuracy)
+        if self.writes:
+            write_result(self.folder, result)
+        return result
+
+    def _resume(self) -> TrainState:
+        """Return the newest sound checkpoint's state, or the initial one; metrics after it are dropped."""
+        setup, state, step = self.setup, self.setup.initial, 0
+        restored = self.checkpoints.restore(state, drop_damaged=True)
+        for line in restored.damaged:
+            self.progress.note(line)
+        if restored.step is not None:
+            state, step = restored.state, restored.step
+            _check_images(self.folder, restored.meta["dataset_fingerprint"], setup.dataset.fingerprint)
+            self.compile_seconds = restored.meta["clock"]["compile_seconds"]
+            self.train_seconds = restored.meta["clock"]["train_seconds"]
+            self.progress.note(f"resumed at step {step} of {setup.total_steps}: {self.folder}")
+        if self.writes:
+            forget_metrics_after(self.folder, step)
+        return state
+
+    def _train(self, state: TrainState) -> TrainState:
+        """Train to the end, epoch by epoch.
+
+        Raises:
+            Diverged: a loss was not finite.
+            Interrupted: the run was asked to stop.
+        """
+        setup, total = self.setup, self.setup.total_steps
+        train = setup.pixels(setup.dataset.train)
+        programs = self._compile(state, train)
+        step = int(state.step)
+        while step < total:
+            first_step, epoch = step, step // setup.steps_per_epoch
+            last_step = min((epoch + 1) * setup.steps_per_epoch, total)
+            start = time.perf_counter()
+            try:
+                state, stop = self._train_steps(state, train, programs, last_step)
+            finally:
+                seconds = time.perf_counter() - start
+                self.train_seconds += seconds
+            step = int(state.step)
+            if step == last_step:
+                stop = stop or self._any_host_should_stop()
+                record = self._record(state, epoch, step - first_step, seconds)
+                record["val_loss"], record["val_accuracy"] = self._evaluate(state, "validation", step)
+                state = state._replace(loss_sum=state.loss_sum * 0, correct_sum=state.correct_sum * 0)
+                self._log(record)
+            is_due = step == last_step and (epoch + 1) % setup.config.checkpoint_epochs == 0
+            if is_due or stop or step == total:
+                self._save(state)
+            if stop and step < total:
+                raise Interrupted(f"stopped at step {step} of {total}; the same command goes on from there")
+        return state
+
+    def _train_steps(
+        self, state: TrainState, train: Pixels, programs: dict[int, TrainStep], last_step: int
+    ) -> tuple[TrainState, bool]:
+        """Do steps up to ``last_step``, the end of an epoch; return the state, and whether the run was asked to stop."""
+        setup, step, stop = self.setup, int(state.step), False
+        order = setup.order(step // setup.steps_per_epoch)
+        while step < last_step and not stop:
+            count = self.steps_per_dispatch if step + self.steps_per_dispatch <= last_step else 1
+            state = programs[count](state, train, order, setup.key)
+            step += count
+            self.progress.step(step, setup.total_steps)
+            stop = jax.process_count() == 1 and self.should_stop()
+            passed_a_check = step % CHECKED_STEPS < count
+            if stop or step == last_step or passed_a_check:
+                _check_finite(float(state.loss_sum), "training", step)  # waits for the device
+        return jax.block_until_ready(state), stop
+
+    def _any_host_should_stop(self) -> bool:
+        """Return whether another host was asked to stop: all must leave at the same step, so they agree after each epoch."""
+        if jax.process_count() == 1:
+            return False
+        return bool(multihost_utils.process_allgather(np.array(self.should_stop())).any())
+
+    def _compile(self, state: TrainState, train: Pixels) -> dict[int, TrainStep]:
+        """Return the programs of one step and of several, by their steps."""
+        start = time.perf_counter()
+        programs = {}
+        for count in {1, self.steps_per_dispatch}:
+            programs[count] = self.setup.compile_steps(count, state, train)
+        self.compile_seconds += time.perf_counter() - start
+        return programs
+
+    def _evaluate(self, state: TrainState, which: str, step: int) -> tuple[float | None, float | None]:
+        """Return the loss and the accuracy over every validation or test image; None without images."""
+        dataset = self.setup.dataset
+        loss, accuracy = self.setup.evaluate(state, dataset.test if which == "test" else dataset.val)
+        _check_finite(loss or 0.0, which, step)
+        return loss, accuracy
+
+    def _record(self, state: TrainState, epoch: int, steps: int, seconds: float) -> dict[str, Any]:
+        """Return an epoch's numbers; ``steps`` is how many this call did, ``seconds`` how long they took."""
+        step, batch_size = int(state.step), self.setup.config.batch_size
+        steps_in_epoch = step - epoch * self.setup.steps_per_epoch
+        return {
+            "epoch": epoch + 1,
+            "step": step,
+            "train_loss": float(state.loss_sum) / steps_in_epoch,
+            "train_accuracy": float(state.correct_sum) / (steps_in_epoch * batch_size),
+            "learning_rate": float(self.setup.schedule(step)),
+            "images_per_second": steps * batch_size / seconds,
+            "seconds": seconds,
+        }
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if self.writes:
+            append_metrics(self.folder, record)
+        scalars = {name: value for name, value in record.items() if isinstance(value, float)}
+        for writer in self.writers:
+            writer.write(record["step"], scalars)
+        self.progress.epoch(record)
+
+    def _save(self, state: TrainState) -> None:
+        clock = {"compile_seconds": self.compile_seconds, "train_seconds": self.train_seconds}
+        meta = {"clock": clock, "dataset_fingerprint": self.setup.dataset.fingerprint}
+        self.checkpoints.save(int(state.step), state, meta)
+
+    def _result(
+        self, step: int, error: str | None, test_loss: float | None, test_accuracy: float | None
+    ) -> TrainingResult:
+        config, plan = self.setup.config, self.setup.plan
+        records = read_metrics(self.folder)
+        last = records[-1] if records and error is None else {}
+        return TrainingResult(
+            status=FINISHED if error is None else DIVERGED,
+            error=error,
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+            val_accuracy=last.get("val_accuracy"),
+            val_loss=last.get("val_loss"),
+            train_loss=last.get("train_loss"),
+            seed=plan.seed,
+            config_fingerprint=plan.config_fingerprint,
+            dataset=plan.dataset,
+            params=plan.params,
+            macs=plan.macs,
+            epochs=plan.epochs,
+            device=plan.device,
+            steps=step,
+            steps_per_dispatch=self.steps_per_dispatch,
+            images_per_second=step * config.batch_size / self.train_seconds,
+            compile_seconds=self.compile_seconds,
+            train_seconds=self.train_seconds,
+            versions=versions(),
+            config=config.to_dict(),
+        )
+
+
+def _check_finite(loss: float, which: str, step: int) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(which, step)
