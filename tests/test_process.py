@@ -64,14 +64,14 @@ class TestPrograms:
     @pytest.fixture
     def kept(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         calls: list[str] = []
-        for where in ("strideflax.__main__", "strideflax.sweep.worker", "strideflax.process"):
+        for where in ("strideflax.sweep.worker", "strideflax.process"):
             monkeypatch.setattr(f"{where}.keep_memory", lambda where=where: calls.append(where))
         return calls
 
     def test_every_command(self, kept: list[str]) -> None:
         with pytest.raises(SystemExit):
-            main(["data", "--no-such-option"])
-        assert kept == ["strideflax.__main__"]
+            main(["inspect", "--config", "missing.py"])
+        assert kept == ["strideflax.process"]
 
     def test_a_sweep_s_worker(self, kept: list[str], tmp_path: Path) -> None:
         with pytest.raises(RunFolderError, match="no config"):
