@@ -5,15 +5,11 @@ Each measure is a function of arrays, and of ``predict``, any traceable JAX func
 pixels' mean and deviation. `evaluate_run` takes all `MEASURES` of a finished run.
 """
 
-from strideflax.measuring.aliasing import alias_energies, low_pass, shift_energies, site_aliasing
-from strideflax.measuring.calibration import (
-    expected_calibration_error,
-    log_probabilities,
-    negative_log_likelihood,
-)
+from strideflax.measuring.aliasing import alias_energies, shift_energies, site_aliasing
+from strideflax.measuring.calibration import expected_calibration_error, negative_log_likelihood
 from strideflax.measuring.corruptions import CORRUPTIONS, corrupt
 from strideflax.measuring.cost import inference_cost, operator_cost, training_cost
-from strideflax.measuring.detail import position_error_pixels, probe_position, ridge_error_pixels
+from strideflax.measuring.detail import position_error_pixels, probe_position
 from strideflax.measuring.evaluation import evaluate_run
 from strideflax.measuring.fractional_shifts import fractional_shift_consistency, shift_by_fraction
 from strideflax.measuring.measures import MEASURES, Measure
@@ -21,14 +17,7 @@ from strideflax.measuring.predictor import feature_function, predictor
 from strideflax.measuring.receptive_field import effective_field, field_extent
 from strideflax.measuring.resampling import fourier_shift
 from strideflax.measuring.robustness import cifar10_c_errors, corruption_errors, error_rate
-from strideflax.measuring.shifts import (
-    agreement_of_pairs,
-    consistency_of_classes,
-    shift_consistency,
-    shifted_classes,
-    worst_case_accuracy,
-)
-from strideflax.measuring.sites import downsampling_sites, site_arrivals
+from strideflax.measuring.shifts import consistency_of_classes, shift_consistency, shifted_classes, worst_case_accuracy
 from strideflax.measuring.subject import Subject
 
 __all__ = [
@@ -36,13 +25,11 @@ __all__ = [
     "MEASURES",
     "Measure",
     "Subject",
-    "agreement_of_pairs",
     "alias_energies",
     "cifar10_c_errors",
     "consistency_of_classes",
     "corrupt",
     "corruption_errors",
-    "downsampling_sites",
     "effective_field",
     "error_rate",
     "evaluate_run",
@@ -52,20 +39,16 @@ __all__ = [
     "fourier_shift",
     "fractional_shift_consistency",
     "inference_cost",
-    "log_probabilities",
-    "low_pass",
     "negative_log_likelihood",
     "operator_cost",
     "position_error_pixels",
     "predictor",
     "probe_position",
-    "ridge_error_pixels",
     "shift_by_fraction",
     "shift_consistency",
     "shift_energies",
     "shifted_classes",
     "site_aliasing",
-    "site_arrivals",
     "training_cost",
     "worst_case_accuracy",
 ]

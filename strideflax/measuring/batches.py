@@ -8,6 +8,8 @@ import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 
+from strideflax.measuring.checks import check_images
+
 ImageFunction: TypeAlias = Callable[[Array], Array]  # images [batch, height, width, channels] -> [batch, ...]
 Progress: TypeAlias = Callable[[int, int], None]  # called with (done, total) units of work
 
@@ -59,21 +61,3 @@ def pad_batch(batch: np.ndarray, size: int) -> np.ndarray:
     if missing == 0:
         return batch
     return np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
-
-
-def check_images(images: np.ndarray, labels: np.ndarray | None = None) -> None:
-    """Raise ValueError unless ``images`` is a batch of one image or more, with one whole number each in ``labels``."""
-    shape = np.shape(images)
-    if len(shape) != 4 or 0 in shape:
-        raise ValueError(f"images must have the shape [n, height, width, channels], none of them 0, got {list(shape)}")
-    if labels is not None:
-        check_labels(labels, shape[0])
-
-
-def check_labels(labels: np.ndarray, count: int) -> None:
-    """Raise ValueError unless ``labels`` holds ``count`` classes, whole numbers from 0."""
-    labels = np.asarray(labels)
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels must be ints of shape [{count}], got {labels.dtype} {list(labels.shape)}")
-    if labels.min() < 0:
-        raise ValueError(f"labels must be classes from 0, got {labels.min()}")

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from strideflax.measuring.batches import Progress, check_labels, in_batches
+from strideflax.measuring.batches import Progress, in_batches
+from strideflax.measuring.checks import check_logits
 from strideflax.measuring.subject import Subject
 
 BINS = 15
@@ -57,18 +58,6 @@ def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int
     # Within a bin n_b |accuracy - confidence| is |sum(correct - confidence)|.
     gaps = np.abs(np.bincount(bin_of_image, correct - confidence, minlength=bins))
     return float(gaps.sum() / len(labels))
-
-
-def check_logits(logits: np.ndarray, labels: np.ndarray) -> None:
-    """Raise ValueError unless ``logits [n, classes]`` are numbers and ``labels [n]`` are among their classes."""
-    shape = np.shape(logits)
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"logits must have the shape [n, classes], neither of them 0, got {list(shape)}")
-    check_labels(labels, shape[0])
-    if np.max(labels) >= shape[1]:
-        raise ValueError(f"labels must be under the {shape[1]} classes of the logits, got {np.max(labels)}")
-    if not np.isfinite(np.max(logits, -1)).all():
-        raise ValueError("logits must be finite, or -inf for some of the classes; got NaN or infinity")
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:

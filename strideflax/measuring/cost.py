@@ -12,7 +12,8 @@ from jax import Array
 from strideflax.config import Config
 from strideflax.data import Dataset, Split
 from strideflax.inspection import count_params
-from strideflax.measuring.batches import ImageFunction, Progress, as_pytree, check_images
+from strideflax.measuring.batches import ImageFunction, Progress, as_pytree
+from strideflax.measuring.checks import check_images
 from strideflax.measuring.predictor import predictor
 from strideflax.measuring.subject import Subject
 from strideflax.measuring.timing import REPEATS, WARMUP, call_seconds, compile_call, peak_memory, spread

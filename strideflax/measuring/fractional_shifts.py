@@ -4,14 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from strideflax.measuring.batches import (
-    BATCH_SIZE,
-    ImageFunction,
-    Progress,
-    check_images,
-    in_batches,
-    no_progress,
-)
+from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches, no_progress
+from strideflax.measuring.checks import check_images
 from strideflax.measuring.resampling import fourier_shift
 
 PARTS = (2, 3, 4)  # of a pixel: 1/2, 1/3, 1/4

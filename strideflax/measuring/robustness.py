@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from strideflax.errors import UserError
-from strideflax.measuring.batches import ImageFunction, Progress, check_images, in_batches, no_progress
+from strideflax.measuring.batches import ImageFunction, Progress, in_batches, no_progress
+from strideflax.measuring.checks import check_images
 from strideflax.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from strideflax.measuring.subject import Subject
 

@@ -8,16 +8,8 @@ import numpy as np
 from jax import Array, lax
 from jax.tree_util import Partial
 
-from strideflax.measuring.batches import (
-    BATCH_SIZE,
-    ImageFunction,
-    Progress,
-    as_pytree,
-    check_images,
-    check_labels,
-    no_progress,
-    pad_batch,
-)
+from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, as_pytree, no_progress, pad_batch
+from strideflax.measuring.checks import check_images, check_labels
 from strideflax.measuring.subject import Subject
 
 # Border -> np.pad mode that fills the pixels which move in; crop moves a window inside the image and invents none.

@@ -1,6 +1,7 @@
 """All measures on one tiny finished run: what stands in its folder afterwards."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 
 from configs.baseline import baseline
 from strideflax.config import Config
-from strideflax.data.dataset import Dataset, Split
+from strideflax.data import DataError, Dataset, Split, load_dataset
 from strideflax.data.shapes import draw_shapes
 from strideflax.errors import UserError
 from strideflax.measuring.corruptions import CORRUPTIONS, SEVERITIES
@@ -17,7 +18,7 @@ from strideflax.measuring.evaluation import evaluate_run
 from strideflax.measuring.measures import MEASURES
 from strideflax.measuring.receptive_field import PICTURE
 from strideflax.measuring.shifts import BORDERS
-from strideflax.measuring.subject import Subject
+from strideflax.measuring.subject import Subject, load_images
 from strideflax.model import MiniResNet
 from strideflax.training import FinishedRun, TrainingResult
 
@@ -126,3 +127,30 @@ def test_cifar10_c_is_for_runs_on_cifar10(run, tmp_path):
         evaluate_run(run, ["robustness"], load=dataset, cifar10_c=tmp_path)
     with pytest.raises(UserError, match=r"labels\.npy can't be read"):
         evaluate_run(run, ["robustness"], load=partial(dataset, "cifar10"), cifar10_c=tmp_path, images=2)
+
+
+def missing() -> Dataset:
+    raise DataError("no CIFAR-10 in /nowhere")
+
+
+def test_without_its_images_a_run_has_the_measures_that_need_none(run):
+    assert evaluate_run(run, ["cost"], load=missing)["cost"]["training"]["median_ms"] > 0
+    with pytest.raises(DataError, match=r"no CIFAR-10 in /nowhere; without images there are --measures detail,cost"):
+        evaluate_run(run, ["cost", "calibration"], load=missing)
+
+
+def test_statistics_that_stand_in_the_result_are_used_in_place_of_the_images(run):
+    stored = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}
+    assert Subject(run, dataset).statistics == ((0.5,) * 3, (0.25,) * 3)
+    assert Subject(replace(run, result={"dataset": stored}), missing).statistics == tuple(stored.values())
+    with pytest.raises(DataError):
+        Subject(run, missing).statistics  # noqa: B018
+
+
+def test_other_images_than_those_of_the_run_are_refused(run):
+    with pytest.raises(
+        UserError, match=r"was trained on images with fingerprint None, but those found have [0-9a-f]{12};"
+    ):
+        load_images(run)
+    fingerprint = load_dataset(run.config.data).fingerprint
+    assert load_images(replace(run, result={"dataset": {"fingerprint": fingerprint}})).fingerprint == fingerprint

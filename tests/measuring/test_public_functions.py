@@ -10,6 +10,7 @@ import pytest
 from scipy.special import log_softmax
 
 from strideflax import measuring
+from strideflax.data import Split
 
 SHAPES = [((9, 7, 3), np.uint8), ((8, 12, 1), np.uint8), ((6, 6, 3), np.float32)]
 
@@ -115,7 +116,7 @@ def test_the_position_probe_finds_what_the_features_hold():
         images = np.zeros((count, 8, 8, 1), np.uint8)
         centres = random.integers(0, 8, (count, 2))
         images[np.arange(count), centres[:, 0], centres[:, 1]] = 255
-        return measuring.detail.Split(images, np.zeros(count, np.int32), centres.astype(np.float32))
+        return Split(images, np.zeros(count, np.int32), centres.astype(np.float32))
 
     def pixels(images):
         return images.astype(jnp.float32) / 255

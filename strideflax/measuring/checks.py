@@ -1,0 +1,33 @@
+"""What every measure asks of its arrays, so that a mistake is an error in one line and not a wrong number."""
+
+import numpy as np
+
+
+def check_images(images: np.ndarray, labels: np.ndarray | None = None) -> None:
+    """Raise ValueError unless ``images`` is a batch of one image or more, with one whole number each in ``labels``."""
+    shape = np.shape(images)
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"images must have the shape [n, height, width, channels], none of them 0, got {list(shape)}")
+    if labels is not None:
+        check_labels(labels, shape[0])
+
+
+def check_labels(labels: np.ndarray, count: int) -> None:
+    """Raise ValueError unless ``labels`` holds ``count`` classes, whole numbers from 0."""
+    labels = np.asarray(labels)
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be ints of shape [{count}], got {labels.dtype} {list(labels.shape)}")
+    if labels.min() < 0:
+        raise ValueError(f"labels must be classes from 0, got {labels.min()}")
+
+
+def check_logits(logits: np.ndarray, labels: np.ndarray) -> None:
+    """Raise ValueError unless ``logits [n, classes]`` are numbers and ``labels [n]`` are among their classes."""
+    shape = np.shape(logits)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"logits must have the shape [n, classes], neither of them 0, got {list(shape)}")
+    check_labels(labels, shape[0])
+    if np.max(labels) >= shape[1]:
+        raise ValueError(f"labels must be under the {shape[1]} classes of the logits, got {np.max(labels)}")
+    if not np.isfinite(np.max(logits, -1)).all():
+        raise ValueError("logits must be finite, or -inf for some of the classes; got NaN or infinity")
