@@ -1,12 +1,15 @@
 """What a person sees in a terminal: rich progress where there is one, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from strideflax.wording import counted
 
@@ -22,7 +25,36 @@ class Screen(Console):
         raise
 
 
+PROSE_COLUMNS = 100  # where there is no terminal that says how many it has
 console = Screen(highlight=False, soft_wrap=True)
+
+
+def width() -> int | None:
+    """Return the columns of the terminal, or None for a file or a pipe, whose lines may be of any length."""
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else None
+
+
+def columns_of(table: Table) -> int:
+    """Return how many columns ``table`` takes if nothing of it is wrapped."""
+    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+
+
+def fits(table: Table) -> bool:
+    """Return whether ``table`` can be printed without wrapping anything."""
+    limit = width()
+    return limit is None or columns_of(table) <= limit
+
+
+def print_table(table: Table) -> None:
+    """Print ``table``; what does not fit is wrapped within its cells, never cut."""
+    for column in table.columns:
+        column.overflow = "fold"
+    Screen(highlight=False, width=width() or columns_of(table)).print(table, crop=False)
+
+
+def print_text(text: str, style: str = "") -> None:
+    """Print prose, wrapped between words."""
+    Screen(highlight=False, width=width() or PROSE_COLUMNS).print(text, style=style, markup=False)
 
 
 def say_loading(what: str = "JAX") -> None:
