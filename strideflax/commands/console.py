@@ -25,7 +25,6 @@ class Screen(Console):
         raise
 
 
-PROSE_COLUMNS = 100  # where there is no terminal that says how many it has
 console = Screen(highlight=False, soft_wrap=True)
 
 
@@ -52,9 +51,9 @@ def print_table(table: Table) -> None:
     Screen(highlight=False, width=width() or columns_of(table)).print(table, crop=False)
 
 
-def print_text(text: str, style: str = "") -> None:
-    """Print prose, wrapped between words."""
-    Screen(highlight=False, width=width() or PROSE_COLUMNS).print(text, style=style, markup=False)
+def print_text(text: str, style: str = "", file_columns: int = 10_000) -> None:
+    """Print prose, wrapped between words: by the terminal's columns, or by ``file_columns`` in a file or a pipe."""
+    Screen(highlight=False, width=width() or file_columns).print(text, style=style, markup=False)
 
 
 def say_loading(what: str = "JAX") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, print_table, say_loading
 from strideflax.commands.parsing import at_least_one
 
 
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
     table = Table("measure", "value", "seconds", box=None, header_style="bold")
     for name, result in results.items():
         _add_rows(table, name, result, MEASURES[name].shown)
-    console.print(table)
+    print_table(table)
     console.print(f"results in {args.run / 'measures'}", markup=False)
 
 

@@ -21,6 +21,8 @@ from strideflax.errors import UserError
 if TYPE_CHECKING:
     from strideflax.inspection import Inspection
 
+FILE_COLUMNS = 100
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments; ``--config.FIELD=VALUE`` words are collected apart."""
@@ -96,8 +98,8 @@ def _print(make_table: Callable[..., Table], lines: Sequence[str]) -> None:
         print_table(make_table(narrow=True))
         lines = [*lines, f"{columns_of(table)} columns, or --json, show more of each layer."]
     for line in lines:
-        print_text(line)
-    print_text(CONVENTIONS, style="dim")
+        print_text(line, file_columns=FILE_COLUMNS)
+    print_text(CONVENTIONS, style="dim", file_columns=FILE_COLUMNS)
 
 
 def _plot(found: "Inspection", path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.table import Table
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, print_table, say_loading
 from strideflax.commands.parsing import at_least_one
 from strideflax.wording import counted, duration
 
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
         f"device with --workers {args.workers}"
     )
     if args.dry_run:
-        console.print(table(runs, rows=len(runs)))
+        print_table(table(runs, rows=len(runs)))
         return
     write_plan(runs)
     if args.retry_failed:
@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     left = [run for run in runs if run.status not in (FINISHED, RUNNING, *UNSUCCESSFUL)]
     if left:
         _run(left, runs, _engine(args), seconds)
-    console.print(table(runs, rows=len(runs)))
+    print_table(table(runs, rows=len(runs)))
     failed = [run for run in runs if run.status in UNSUCCESSFUL]
     for run in failed:
         console.print(f"{run.status}: {run.title}: {_error(run)}", style="red", markup=False)
