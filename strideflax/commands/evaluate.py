@@ -58,7 +58,10 @@ def main(args: argparse.Namespace) -> None:
         results = evaluate_run(run, names, show, load=load, images=args.images, cifar10_c=args.cifar10_c)
     finally:
         bar.stop()
-    table = Table("measure", "value", "seconds", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("measure", no_wrap=True)
+    table.add_column("value")
+    table.add_column("seconds", justify="right", no_wrap=True)
     for name, result in results.items():
         _add_rows(table, name, result, MEASURES[name].shown)
     print_table(table)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from strideflax.commands.console import columns_of, console, fits, print_table, print_text, say_loading
+from strideflax.commands.console import columns_of, console, fits, print_table, print_text, say_loading, table_width
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
     from strideflax.inspection import Inspection
 
-FILE_COLUMNS = 100
+FILE_WIDTH = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,8 +98,8 @@ def _print(make_table: Callable[..., Table], lines: Sequence[str]) -> None:
         print_table(make_table(narrow=True))
         lines = [*lines, f"{columns_of(table)} columns, or --json, show more of each layer."]
     for line in lines:
-        print_text(line, file_columns=FILE_COLUMNS)
-    print_text(CONVENTIONS, style="dim", file_columns=FILE_COLUMNS)
+        print_text(line, file_width=table_width() or FILE_WIDTH)
+    print_text(CONVENTIONS, style="dim", file_width=table_width() or FILE_WIDTH)
 
 
 def _plot(found: "Inspection", path: Path) -> None:
