@@ -13,7 +13,6 @@ import pytest
 
 from strideflax import conv
 from strideflax.kernels import native, onednn
-from strideflax.kernels.convolution import Geometry
 
 # size, window, stride, padding, dilation, groups, in_channels, out_channels
 CASES = [
@@ -160,7 +159,7 @@ def test_many_threads_ask_for_it_first(monkeypatch):
 
     monkeypatch.setattr(onednn, "Convolution", Slow)
     x, kernel, y = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, 9, 11, 3), (2, 3, 3, 5), (1, 8, 9, 5)))
-    geometry = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # a shape of this test alone
+    geometry = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # a shape of this test alone
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: native.kernel("convolution", x, kernel, y, geometry), range(8)))
     assert all(found)
