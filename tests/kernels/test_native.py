@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -62,7 +61,8 @@ def test_values_and_gradients_are_those_of_taps_and_phases(case, how, random):
     ours = three(how, x, kernel, g, **geometry)
     theirs = three("phases", x, kernel, g, **geometry)
     small_product = window == (1, 1) and how == "auto"  # whose forward XLA does
-    assert programs(ours) == 3 - small_product
+    refused = case == CASES[-1] and how == "auto"  # one of its gradients: oneDNN would take a kernel that is not known
+    assert programs(ours) == 3 - small_product - refused
     assert programs(theirs) == 0
     for one, other in zip(ours(x, kernel, g), theirs(x, kernel, g), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
@@ -141,30 +141,24 @@ def test_without_the_library_xla_computes_the_same(monkeypatch, random):
     jax.clear_caches()
 
 
-def test_a_failure_inside_onednn_is_an_error_of_jax(monkeypatch):
-    monkeypatch.setattr(onednn.Convolution, "run", lambda *_: 3)
-    with pytest.raises(Exception, match="oneDNN answered 3"):
-        conv(jnp.ones((1, 5, 3, 2)), jnp.ones((3, 3, 2, 2))).block_until_ready()
+FIRST_OF_ALL = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+import jax, jax.numpy as jnp
+from strideflax import conv
+start = Barrier(8)
+def trace(n):
+    start.wait()
+    return float(jax.jit(conv)(jnp.ones((1, 4 + n, 5, 8)), jnp.ones((3, 3, 8, 8)))[0, 1, 1, 0])
+with ThreadPoolExecutor(8) as pool:
+    print(*pool.map(trace, range(8)))
+"""
 
 
-def test_many_threads_ask_for_it_first(monkeypatch):
-    """XLA takes the name of a foreign function once: threads that ask for the same shape at a time share it."""
-    made = []
-
-    class Slow(onednn.Convolution):
-        def __init__(self, *arguments, **options):
-            super().__init__(*arguments, **options)
-            time.sleep(0.2)  # long enough for the others to come
-            made.append(self)
-
-    monkeypatch.setattr(onednn, "Convolution", Slow)
-    x, kernel, y = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, 9, 11, 3), (2, 3, 3, 5), (1, 8, 9, 5)))
-    geometry = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # a shape of this test alone
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: native.kernel("convolution", x, kernel, y, geometry), range(8)))
-    assert all(found)
-    assert len(made) == 1
-    np.testing.assert_allclose(found[0](jnp.ones(x.shape), jnp.ones(kernel.shape)), 18)
+def test_many_threads_ask_for_it_first():
+    """XLA takes the name of a foreign function once."""
+    done = subprocess.run([sys.executable, "-c", FIRST_OF_ALL], capture_output=True, text=True)
+    assert done.stdout.split() == ["72.0"] * 8, done.stderr
 
 
 def test_a_symbolic_batch_is_xla_s():
