@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from strideflax.errors import UserError
-from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import per_axis
+from strideflax.operators.geometry import MODULE_PADDINGS, per_axis
 from strideflax.operators.table import downsampler
 
 PLACEMENTS = ("after", "before", "added")
@@ -108,12 +107,12 @@ class ModelConfig:
             _checked("model.strides", lambda stride=stride: per_axis(stride, 2, "stride"))  # type: ignore[misc]
         _checked("model.downsample", lambda: downsampler(self.downsample))
         _require(self.window >= 0, "model.window", self.window, "0 (the operator's default) or a window size >= 1")
-        windowless = downsampler(self.downsample).windowless
+        windowless = downsampler(self.downsample).default_window is None
         _require(
             not (self.window and windowless), "model.window", self.window, f"0, as {self.downsample} has no window"
         )
         _choice("model.placement", self.placement, PLACEMENTS)
-        _choice("model.padding", self.padding, Downsample.paddings)
+        _choice("model.padding", self.padding, MODULE_PADDINGS)
         _require(0 <= self.batch_norm_momentum < 1, "model.batch_norm_momentum", self.batch_norm_momentum, "in [0, 1)")
         _choice("model.dtype", self.dtype, DTYPES)
 

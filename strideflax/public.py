@@ -1,16 +1,18 @@
 """The names that ``import strideflax`` offers; `strideflax` imports this module when the first of them is asked for."""
 
 from strideflax.kernels.implementation import use_implementation
-from strideflax.operators.blur import blur_pool
+from strideflax.operators.blur import blur_pool, max_blur
+from strideflax.operators.composed import conv_blur, resnet_d_shortcut
 from strideflax.operators.conv import conv
 from strideflax.operators.geometry import output_size
 from strideflax.operators.mixed import gated_pool, max_avg_pool, mixed_pool
 from strideflax.operators.norm import generalized_mean_pool, lp_pool
-from strideflax.operators.polyphase import adaptive_polyphase, polyphase_index, polyphase_sample
+from strideflax.operators.polyphase import adaptive_polyphase, learned_polyphase, polyphase_index, polyphase_sample
 from strideflax.operators.pool import avg_pool, max_pool
 from strideflax.operators.rearrange import depth_to_space, haar_all, haar_low, space_to_depth
 from strideflax.operators.resize import resize_pool
 from strideflax.operators.spectral import diff_stride, spectral_pool
+from strideflax.operators.strided import conv_pool, subsample
 from strideflax.operators.table import DOWNSAMPLERS, downsampler
 from strideflax.operators.weighted import local_importance_pool, soft_pool, stochastic_pool
 
@@ -20,6 +22,8 @@ __all__ = [
     "avg_pool",
     "blur_pool",
     "conv",
+    "conv_blur",
+    "conv_pool",
     "depth_to_space",
     "diff_stride",
     "downsampler",
@@ -27,18 +31,22 @@ __all__ = [
     "generalized_mean_pool",
     "haar_all",
     "haar_low",
+    "learned_polyphase",
     "local_importance_pool",
     "lp_pool",
     "max_avg_pool",
+    "max_blur",
     "max_pool",
     "mixed_pool",
     "output_size",
     "polyphase_index",
     "polyphase_sample",
     "resize_pool",
+    "resnet_d_shortcut",
     "soft_pool",
     "space_to_depth",
     "spectral_pool",
     "stochastic_pool",
+    "subsample",
     "use_implementation",
 ]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from drawing.panels import panels, set_title
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Field, explicit_pads
+from strideflax.operators.geometry import make_window
+from strideflax.operators.receptive_field import Field
 from strideflax.report.figures import COLOURS, GREY
 
 BLUE, ORANGE = COLOURS[0], COLOURS[1]
@@ -20,9 +21,9 @@ def chain_macs(layers: Sequence[Downsample], size: Sequence[int]) -> int:
     """Return the multiply-adds (or compares) of ``layers`` one after the other, for one image of ``size``."""
     total = 0
     for layer in layers:
-        for stage in layer.stages(size):
-            total += stage.macs(size)
-            size = stage.output(size)
+        for one in layer.passes(size):
+            total += one.macs(size)
+            size = one.output_size(size)
     return total
 
 
@@ -72,7 +73,7 @@ def draw_sampling(size: int, cases: Mapping[str, tuple[int, int, str]]) -> Figur
     place: Axes = axes[0, 0]
     for row, (name, (window, stride, rule)) in enumerate(cases.items()):
         colour = COLOURS[row % len(COLOURS)]
-        ((low, high),) = explicit_pads(rule, (size,), (window,), (stride,), (1,))
+        ((low, high),) = make_window((size,), window, stride=stride, padding=rule).pads
         for pixel in range(-low, size + high):
             inside = 0 <= pixel < size
             box = Rectangle(

@@ -11,18 +11,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from strideflax.benchmark.contenders import REFERENCE, RIVALS
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, fits, print_table, print_text, say_loading
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
     from strideflax.benchmark.workloads import Workload
 
-TABLE_COLUMNS = 160  # never narrower: it would drop digits
 SHIPPED = tuple(f"configs/{name}.py" for name in ("stride2", "maxpool", "avgpool", "blurpool"))
 
 
@@ -117,7 +115,7 @@ def _against(args: argparse.Namespace) -> None:
         console.print(f"matrix product, {dtype}: {peak:,.0f} GFLOP/s at most, of all contenders", markup=False)
     for dtype, peak in stored["peaks_gigabytes_per_second"].items():
         console.print(f"memory, {dtype}: {peak:,.1f} GB/s at most, of all contenders", markup=False)
-    console.print(f"{PROTOCOL}; stored in {args.out}", markup=False)
+    print_text(f"{PROTOCOL}; stored in {args.out}")
     if any("differs" in row for row in rows):
         raise SystemExit(1)
 
@@ -197,20 +195,30 @@ def _spread(ratio: dict[str, Any]) -> str:
 
 
 def _print_rows(rows: list[dict[str, Any]], rivals: list[str], device: str) -> None:
-    title = f"strideflax's speed over each rival's (median, lowest-highest of the rounds) on {device}"
-    table = Table(title=title, title_justify="left", box=None, header_style="bold")
-    table.add_column("workload", no_wrap=True)
-    for column in ("strideflax", *rivals):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        cells = [_speed(row["times"].get(REFERENCE))]
-        cells += [_spread(row["ratios"][rival]) if rival in row["ratios"] else "-" for rival in rivals]
-        table.add_row(row["name"], *cells)
-    Console(width=max(console.width, TABLE_COLUMNS), highlight=False).print(table)
+    table = _rows_table(rows, rivals, device, narrow=False)
+    if not fits(table):
+        table = _rows_table(rows, rivals, device, narrow=True)
+    print_table(table)
     for row in rows:
         for what in ("failed", "differs"):
             for name, reason in row.get(what, {}).items():
                 console.print(f"no ratio: {row['name']}: {name} {what}: {reason}", style="red", markup=False)
+
+
+def _rows_table(rows: list[dict[str, Any]], rivals: list[str], device: str, *, narrow: bool) -> Table:
+    """Return the table; a ``narrow`` one has each ratio's spread on a line below it."""
+    title = f"strideflax's speed over each rival's (median, lowest-highest of the rounds) on {device}"
+    table = Table(title=title, title_justify="left", box=None, header_style="bold")
+    table.add_column("workload")
+    for column in ("strideflax", *rivals):
+        table.add_column(column, justify="right")
+    for row in rows:
+        cells = [_speed(row["times"].get(REFERENCE))]
+        cells += [_spread(row["ratios"][rival]) if rival in row["ratios"] else "-" for rival in rivals]
+        if narrow:
+            cells = [cell.replace(" ", "\n").replace("(", "").replace(")", "") for cell in cells]
+        table.add_row(row["name"], *cells)
+    return table
 
 
 def _speed(times: dict[str, Any] | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, print_table, print_text, say_loading
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
     }  # fmt: skip
     write_json(args.out, stored)
     _print_rows(rows, f"{'x'.join(map(str, args.shape))} float32, stride {args.stride}, milliseconds on {device}")
-    console.print(f"{protocol}; stored in {args.out}", markup=False)
+    print_text(f"{protocol}; stored in {args.out}")
 
 
 def _shape(text: str) -> list[int]:
@@ -72,9 +72,9 @@ def _row(name: str, shape: list[int], stride: int, repeats: int) -> dict[str, An
 
 def _print_rows(rows: list[dict[str, Any]], title: str) -> None:
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
-    table.add_column("operator", no_wrap=True)
+    table.add_column("operator")
     for column in ("forward", "quartiles", "+ backward", "quartiles", "params"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right")
     failed = [row for row in rows if "error" in row]
     for row in rows:
         if row in failed:
@@ -85,6 +85,6 @@ def _print_rows(rows: list[dict[str, Any]], title: str) -> None:
             times = row[part]
             cells += [f"{times['median_ms']:.3f}", f"{times['low_quartile_ms']:.3f}-{times['high_quartile_ms']:.3f}"]
         table.add_row(*cells, f"{row['params']:,}")
-    console.print(table)
+    print_table(table)
     for row in failed:
         console.print(f"{row['operator']}: {row['error']}", style="red", markup=False)

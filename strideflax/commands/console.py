@@ -1,12 +1,16 @@
 """What a person sees in a terminal: rich progress where there is one, plain lines elsewhere."""
 
+import os
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from strideflax.wording import counted
 
@@ -22,7 +26,49 @@ class Screen(Console):
         raise
 
 
+LABEL_COLUMNS = 12
+ANY_WIDTH = 10_000
 console = Screen(highlight=False, soft_wrap=True)
+
+
+def table_width() -> int | None:
+    """Return the columns of the terminal, or those of the variable COLUMNS; None where a table may be of any width."""
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else None
+
+
+def text_width() -> int | None:
+    """Return the columns of the terminal; None for a file or a pipe, where a sentence is one line."""
+    return console.width if console.is_terminal else None
+
+
+def columns_of(table: Table) -> int:
+    """Return how many columns ``table`` takes if nothing of it is wrapped."""
+    return Measurement.get(console, console.options.update(max_width=ANY_WIDTH), table).maximum
+
+
+def fits(table: Table) -> bool:
+    """Return whether ``table`` can be printed without wrapping anything."""
+    return columns_of(table) <= (table_width() or ANY_WIDTH)
+
+
+def print_table(table: Table) -> None:
+    """Print ``table``; what does not fit is wrapped within its cells, never cut."""
+    for column in table.columns:
+        column.overflow = "fold"
+    Screen(highlight=False, width=table_width() or columns_of(table)).print(table, crop=False)
+
+
+def print_text(text: str, style: str = "", file_width: int | None = None) -> None:
+    """Print prose, wrapped between words: by the terminal's columns, or by ``file_width`` in a file or a pipe."""
+    Screen(highlight=False, width=text_width() or file_width or ANY_WIDTH).print(text, style=style, markup=False)
+
+
+def print_entry(label: str, text: str) -> None:
+    """Print ``text`` beside its ``label``, wrapped below itself in a terminal."""
+    first, *rest = textwrap.wrap(text, (text_width() or ANY_WIDTH) - LABEL_COLUMNS, break_on_hyphens=False) or [""]
+    console.print(f"[bold]{label:{LABEL_COLUMNS}}[/]{escape(first)}")
+    for line in rest:
+        console.print(" " * LABEL_COLUMNS + line, markup=False)
 
 
 def say_loading(what: str = "JAX") -> None:
@@ -58,17 +104,18 @@ class TrainingProgress:
     def plan(self, plan: "Plan") -> None:
         """Print what will run."""
         data = plan.dataset
-        console.print(f"[bold]model[/]    {plan.model}")
-        console.print(f"         {plan.params:,} parameters, {plan.macs / 1e6:,.1f} M MACs an image")
-        console.print(
-            f"[bold]data[/]     {data['name']} (fingerprint {data['fingerprint']}): {data['train_count']:,} train, "
-            f"{data['val_count']:,} validation, {data['test_count']:,} test images, from {escape(data['source'])}"
+        print_entry("model", plan.model)
+        print_entry("", f"{counted(plan.params, 'parameter')}, {plan.macs / 1e6:,.1f} M MACs per image")
+        print_entry(
+            "data",
+            f"{data['name']} (fingerprint {data['fingerprint']}): {data['train_count']:,} train, "
+            f"{data['val_count']:,} validation, {data['test_count']:,} test images, from {data['source']}",
         )
-        console.print(f"[bold]device[/]   {plan.device}")
-        console.print(
-            f"[bold]run[/]      {counted(plan.epochs, 'epoch')}, {counted(plan.steps, 'step')} of "
-            f"{counted(plan.batch_size, 'image')}, seed "
-            f"{plan.seed}, config {plan.config_fingerprint}"
+        print_entry("device", plan.device)
+        print_entry(
+            "run",
+            f"{counted(plan.epochs, 'epoch')}, {counted(plan.steps, 'step')} of "
+            f"{counted(plan.batch_size, 'image')}, seed {plan.seed}, config {plan.config_fingerprint}",
         )
         console.print("compiling ...", style="dim")
         self._batch_size = plan.batch_size
@@ -86,12 +133,12 @@ class TrainingProgress:
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Print an epoch's line."""
-        val = "" if record["val_accuracy"] is None else f"   val accuracy {record['val_accuracy']:6.2%}"
-        console.print(
-            f"epoch {record['epoch']:3d}   loss {record['train_loss']:.4f}   train accuracy {record['train_accuracy']:6.2%}"
-            f"{val}   {record['images_per_second']:,.0f} images/s"
+        val = "" if record["val_accuracy"] is None else f"  val accuracy {record['val_accuracy']:6.2%}"
+        print_text(
+            f"epoch {record['epoch']:2d}  loss {record['train_loss']:.3f}  train accuracy {record['train_accuracy']:6.2%}"
+            f"{val}  {record['images_per_second']:,.0f} images/s"
         )
 
     def note(self, text: str) -> None:
         """Print a note."""
-        console.print(text, style="yellow", markup=False)
+        print_text(text, style="yellow")

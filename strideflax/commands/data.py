@@ -6,7 +6,7 @@ Downloads CIFAR-10 if it is nowhere to be found.
 import argparse
 from typing import Any
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, print_entry, say_loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
         name=args.name, dir=args.dir, train_count=0, val_count=args.val_count, test_count=0, stretch=(1, 1)
     )
     for name, value in describe(load_dataset(config)).items():
-        console.print(f"{name:12} {value}", markup=False)
+        print_entry(name, value)
     if args.name == "cifar10":
         console.print(
             "\nLocal copies: --config.data.dir=DIR reads a folder with cifar-10-batches-bin, cifar-10-batches-py or\n"

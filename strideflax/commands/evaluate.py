@@ -13,7 +13,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, print_table, say_loading
 from strideflax.commands.parsing import at_least_one
 
 
@@ -58,10 +58,13 @@ def main(args: argparse.Namespace) -> None:
         results = evaluate_run(run, names, show, load=load, images=args.images, cifar10_c=args.cifar10_c)
     finally:
         bar.stop()
-    table = Table("measure", "value", "seconds", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("measure", no_wrap=True)
+    table.add_column("value")
+    table.add_column("seconds", justify="right", no_wrap=True)
     for name, result in results.items():
         _add_rows(table, name, result, MEASURES[name].shown)
-    console.print(table)
+    print_table(table)
     console.print(f"results in {args.run / 'measures'}", markup=False)
 
 

@@ -8,20 +8,20 @@ strideflax inspect --config configs/stride2.py --compare configs/maxpool.py
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import columns_of, console, fits, print_table, print_text, say_loading, table_width
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
     from strideflax.inspection import Inspection
 
-TABLE_COLUMNS = 100
+FILE_WIDTH = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +49,11 @@ def main(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(_as_json(args, found, other), indent=2, allow_nan=False))
     elif other is None:
-        _print(layer_table(found), _lines(found))
+        _print(partial(layer_table, found), _lines(found))
     else:
-        ratios = f"B/A: MACs {other.macs / found.macs:.3f}, parameters {other.params / found.params:.3f}"
-        lines = [f"{side}: {line}" for side, one in zip("AB", (found, other), strict=True) for line in _lines(one)]
-        _print(comparison_table(found, other, (args.config, args.compare)), [*lines, ratios])
+        lines = [f"A: {line}" for line in _lines(found)] + [f"B: {line}" for line in _lines(other)]
+        lines.append(f"B/A: MACs {other.macs / found.macs:.3f}, parameters {other.params / found.params:.3f}")
+        _print(partial(comparison_table, found, other, (args.config, args.compare)), lines)
     if args.plot:
         _plot(found, args.plot)
         if not args.json:
@@ -88,14 +88,18 @@ def _as_json(args: argparse.Namespace, found: "Inspection", other: "Inspection |
     return described
 
 
-def _print(table: Table, lines: Sequence[str]) -> None:
+def _print(make_table: Callable[..., Table], lines: Sequence[str]) -> None:
     from strideflax.inspection import CONVENTIONS
 
-    screen = Console(width=max(console.width, TABLE_COLUMNS), highlight=False)  # never narrower: it would drop digits
-    screen.print(table)
+    table = make_table()
+    if fits(table):
+        print_table(table)
+    else:
+        print_table(make_table(narrow=True))
+        lines = [*lines, f"{columns_of(table)} columns, or --json, show more of each layer."]
     for line in lines:
-        screen.print(line, markup=False)
-    screen.print(CONVENTIONS, markup=False, style="dim")
+        print_text(line, file_width=table_width() or FILE_WIDTH)
+    print_text(CONVENTIONS, style="dim", file_width=table_width() or FILE_WIDTH)
 
 
 def _plot(found: "Inspection", path: Path) -> None:

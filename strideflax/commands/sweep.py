@@ -6,9 +6,8 @@ strideflax sweep --config configs/ablation.py --out runs/ablation --filter downs
 
 import argparse
 import os
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +15,16 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.table import Table
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, print_table, say_loading
 from strideflax.commands.parsing import at_least_one
 from strideflax.wording import counted, duration
 
 if TYPE_CHECKING:
     from strideflax.sweep.engines import Engine
+    from strideflax.sweep.estimate import TimeLeft
     from strideflax.sweep.plan import SweepRun
 
+STARTING = "starting"
 UNSUCCESSFUL = ("failed", "diverged")
 ROWS = 30
 
@@ -54,30 +55,31 @@ def main(args: argparse.Namespace) -> None:
     """Plan, show, run with a live table, and say what came of it."""
     say_loading()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
-    from strideflax.sweep.plan import RUNNING, estimate_seconds, plan_sweep, write_plan
+    from strideflax.sweep.estimate import TimeLeft
+    from strideflax.sweep.plan import RUNNING, plan_sweep, write_plan
     from strideflax.training.result import FINISHED
 
     console.print(f"planning {args.config} ...", style="dim", markup=False)
     runs = plan_sweep(args.config, args.out, args.overrides, args.filter)
-    seconds = estimate_seconds(runs, args.workers)
+    if args.retry_failed and not args.dry_run:
+        _forget_unsuccessful(runs)
+    time_left = TimeLeft(runs, args.workers)
     console.print(
-        f"{counted(len(runs), 'run')} ({_counts([run.status for run in runs])}), about {duration(seconds)} left on this "
-        f"device with --workers {args.workers}"
+        f"{counted(len(runs), 'run')} ({_counts([run.status for run in runs])}), about {duration(time_left.seconds())} "
+        f"left on this device with --workers {args.workers}"
     )
     if args.dry_run:
-        console.print(table(runs, rows=len(runs)))
+        print_table(status_table(runs, rows=len(runs)))
         return
     write_plan(runs)
-    if args.retry_failed:
-        _forget_unsuccessful(runs)
     busy = [run for run in runs if run.status == RUNNING]
     if busy:
         verb = "is" if len(busy) == 1 else "are"
         console.print(f"{counted(len(busy), 'run')} {verb} held by another process and left to it", style="yellow")
     left = [run for run in runs if run.status not in (FINISHED, RUNNING, *UNSUCCESSFUL)]
     if left:
-        _run(left, runs, _engine(args), seconds)
-    console.print(table(runs, rows=len(runs)))
+        _run(left, runs, _engine(args), time_left)
+    print_table(status_table(runs, rows=len(runs)))
     failed = [run for run in runs if run.status in UNSUCCESSFUL]
     for run in failed:
         console.print(f"{run.status}: {run.title}: {_error(run)}", style="red", markup=False)
@@ -102,39 +104,36 @@ def _engine(args: argparse.Namespace) -> "Engine":
     return partial(engines.local, workers=args.workers)
 
 
-def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine", seconds: float) -> None:
-    """Run what is ``left`` of ``runs``, which take about ``seconds``, with a live table of all."""
-    start = time.monotonic()
-    done_before = sum(run.share_done for run in left)
+def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine", time_left: "TimeLeft") -> None:
+    """Run what is ``left`` of ``runs``, with a live table of all."""
+    start = "starting workers"
+    with Live(status_table(runs, note=start), console=console, refresh_per_second=2, transient=True) as live:
 
-    def seconds_left() -> float:
-        """Go by the plan until a tenth of a run is done here, then by the speed since the start."""
-        done = sum(run.share_done for run in left)
-        elapsed = time.monotonic() - start
-        if done - done_before < 0.1:
-            return max(seconds - elapsed, 0.0)
-        return elapsed * (len(left) - done) / (done - done_before)
-
-    with Live(table(runs, note="starting workers"), console=console, refresh_per_second=2, transient=True) as live:
-
-        def show() -> None:
-            started = any(run.status != "waiting" for run in left)
-            live.update(table(runs, note=f"about {duration(seconds_left())} left" if started else "starting workers"))
+        def show(in_hand: set[Path]) -> None:
+            is_running = any(run.status != "waiting" for run in left)
+            note = f"about {duration(time_left.seconds())} left" if is_running else start
+            live.update(status_table(runs, note=note, in_hand=in_hand))
 
         engine([run.folder for run in left], show)
 
 
-def table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "") -> Table:
-    """Return the sweep as a table: what is running first, then what ended last; at most ``rows`` lines."""
-    from strideflax.sweep.plan import RUNNING
+def status_table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "", in_hand: Collection[Path] = ()) -> Table:
+    """Return the sweep as a table of at most ``rows`` lines: what is running first, then what has ended.
+
+    ``in_hand`` are the folders that workers have; a run among them that does not run yet is "starting".
+    """
+    from strideflax.sweep.plan import RUNNING, STARTED, WAITING
     from strideflax.training.result import FINISHED, read_result
     from strideflax.training.run_folder import read_metrics
 
     status = {run.folder: run.status for run in runs}
+    for folder in in_hand:
+        if status[folder] in (WAITING, STARTED):
+            status[folder] = STARTING
     shown = list(runs)
     if len(runs) > rows:
         ended = (FINISHED, *UNSUCCESSFUL)
-        shown.sort(key=lambda run: (status[run.folder] != RUNNING, status[run.folder] not in ended))
+        shown.sort(key=lambda run: (status[run.folder] not in (RUNNING, STARTING), status[run.folder] not in ended))
     caption = _counts(list(status.values()))
     grid = Table(caption=f"{caption}; {note}" if note else caption, box=None)
     for column in ("run", "status"):

@@ -5,11 +5,13 @@ strideflax train --config configs/stride2.py:quick --config.model.downsample=max
 """
 
 import argparse
+import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strideflax.commands.console import TrainingProgress, console, say_loading
+from strideflax.commands.console import TrainingProgress, console, print_text, say_loading
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
@@ -69,13 +71,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _writers(args: argparse.Namespace, config: Any) -> Callable[[Path], list[Any]]:
-    """Check that what the options want is installed, before anything is written; return what makes the writers."""
+    """Check that the writers can be had, before anything is written; return what makes them."""
     from strideflax.training.monitoring import TensorBoardWriter, WandbWriter, require_extra
 
     if args.tensorboard:
         require_extra("tensorboardX", "tensorboard")
     if args.wandb:
-        require_extra("wandb", "wandb")
+        _log_in(require_extra("wandb", "wandb"))
 
     def make(folder: Path) -> list[Any]:
         writers: list[Any] = []
@@ -88,19 +90,47 @@ def _writers(args: argparse.Namespace, config: Any) -> Callable[[Path], list[Any
     return make
 
 
+def _log_in(wandb: Any) -> None:
+    """Log in, which asks for a key in a terminal, and is not needed where nothing is sent (WANDB_MODE=offline)."""
+    try:
+        wandb.login()
+    except Exception as error:  # no key, a wrong key, no network: wandb has an exception for each
+        raise UserError(f"--wandb can't log in: {error}") from None
+
+
 def _name(spec: str) -> str:
     path, _, arg = spec.partition(":")
     return f"{Path(path).stem}-{arg}" if arg else Path(path).stem
 
 
 def _join(where: str) -> None:
+    """Join the other processes of a run on several hosts."""
     if where == "auto":
         _initialize()
         return
-    address, *numbers = where.split(",")
-    if len(numbers) != 2 or not all(n.isdigit() for n in numbers):
+    found = re.fullmatch(r"(?P<host>[^,]+):(?P<port>\d+),(?P<count>\d+),(?P<index>\d+)", where)
+    if found is None:
         raise UserError(f"--distributed must be auto or HOST:PORT,COUNT,INDEX, got {where!r}")
-    _initialize(address, int(numbers[0]), int(numbers[1]))
+    host, port, count, index = found["host"], int(found["port"]), int(found["count"]), int(found["index"])
+    if not 1 <= port <= 65535:
+        raise UserError(f"--distributed: the port must be from 1 to 65535, got {port}")
+    if index >= count:
+        raise UserError(f"--distributed: the index must be from 0 to {count - 1}, one less than the count, got {index}")
+    _check_address(host, port, is_first=index == 0)
+    print_text(f"process {index} of {count}: waiting for the others at {host}:{port} ...")
+    _initialize(f"{host}:{port}", count, index)
+
+
+def _check_address(host: str, port: int, *, is_first: bool) -> None:
+    """Say at once what JAX would say after minutes: that the first process can't listen there, or there is no such host."""
+    try:
+        socket.getaddrinfo(host, port)
+        if is_first:
+            with socket.socket() as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(("", port))
+    except OSError as error:
+        raise UserError(f"--distributed: {host}:{port} can't be used: {error.strerror}") from None
 
 
 def _initialize(*where: Any) -> None:
@@ -108,15 +138,15 @@ def _initialize(*where: Any) -> None:
 
     try:
         jax.distributed.initialize(*where)
-    except (ValueError, RuntimeError) as error:  # no cluster that JAX knows, nobody at the address, a wrong index
+    except (ValueError, RuntimeError) as error:  # no cluster that JAX knows, nobody at the address
         raise UserError(f"--distributed can't join the other processes: {error}; give HOST:PORT,COUNT,INDEX") from None
 
 
 def _print_result(result: "TrainingResult", folder: Path) -> None:
     dataset = result.dataset or {}
     if result.status == "finished":
-        console.print(
-            f"[bold]test accuracy {result.test_accuracy:.2%}[/], loss {result.test_loss:.4f}, on "
+        print_text(
+            f"test accuracy {result.test_accuracy:.2%}, loss {result.test_loss:.4f}, on "
             f"{dataset['test_count']:,} images of {dataset['name']}; {result.train_seconds:,.0f} s of "
             f"training at {result.images_per_second:,.0f} images/s, {result.compile_seconds:.1f} s of compilation"
         )

@@ -23,8 +23,10 @@ from strideflax.errors import UserError
 from strideflax.inspection.record import Alignment, Inspection, Layer
 from strideflax.model import Block, MiniResNet, Reduction
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Field, Stage, merge_fields, per_axis, receptive_fields
+from strideflax.operators.geometry import per_axis
+from strideflax.operators.receptive_field import Field, WindowPass, merge_fields, receptive_fields
 from strideflax.operators.table import DOWNSAMPLERS
+from strideflax.window import Window
 
 
 class InputSizeError(UserError, ValueError):
@@ -108,42 +110,48 @@ def _reduction(reduction: Reduction, path: str, before: Layer) -> list[Layer]:
 
 def _operator(layer: Downsample, name: str, before: Layer) -> Layer:
     try:
-        stages = layer.stages(before.size)
+        passes = layer.passes(before.size)
     except ValueError as error:
         height, width = before.size
         raise InputSizeError(f"the image is too small: {name} gets a map of {height} x {width}: {error}") from None
-    size, macs, padding_macs = _cost(stages, before.size)
-    larger = layer.stages([2 * n for n in before.size])
+    size, macs, padding_macs = _cost(passes, before.size)
+    larger = layer.passes([2 * n for n in before.size])
     return Layer(
         name=name,
         operator=_operator_name(layer),
         output=(*size, layer.out_features),
-        fields=receptive_fields(stages, before.fields),
+        fields=receptive_fields(passes, before.fields),
         dtype=before.dtype,
         params=count_params(layer),
         macs=macs,
         padding_macs=padding_macs,
         adaptive=layer.phase(before.size) is None,
-        whole_map=[stage.window for stage in stages] != [stage.window for stage in larger],
+        whole_map=[one.window.size for one in passes] != [one.window.size for one in larger],
     )
 
 
-def _cost(stages: Sequence[Stage], size: tuple[int, int]) -> tuple[tuple[int, int], int, int]:
-    """Return the output size, the MACs and those on padding of ``stages`` one after the other."""
+def _cost(passes: Sequence[WindowPass], size: tuple[int, int]) -> tuple[tuple[int, int], int, int]:
+    """Return the output size, the MACs and those on padding of ``passes`` one after the other."""
     macs = padding_macs = 0
-    for stage in stages:
-        macs += stage.macs(size)
-        padding_macs += round(stage.macs(size) * (1 - stage.real_share(size)))
-        height, width = stage.output(size)
+    for one in passes:
+        macs += one.macs(size)
+        padding_macs += round(one.macs(size) * (1 - one.real_share(size)))
+        height, width = one.output_size(size)
         size = (height, width)
     return size, macs, padding_macs
 
 
 def _operator_name(layer: Downsample) -> str:
-    names = {cls: name for name, cls in DOWNSAMPLERS.items()}
-    return (
-        "conv" if layer.convolves and max(layer.stride) == 1 else names.get(type(layer), type(layer).__name__.lower())
-    )
+    """Return the operator's name in the table, or "conv" for a convolution without a stride."""
+    if layer.convolves and max(layer.stride) == 1:
+        return "conv"
+    shortcut_of = []
+    for name, entry in DOWNSAMPLERS.items():
+        if type(layer) is entry.main:
+            return name
+        if type(layer) is entry.shortcut:
+            shortcut_of.append(name)
+    return shortcut_of[0] if len(shortcut_of) == 1 else type(layer).__name__.lower()
 
 
 def _unchanged(name: str, operator: str, before: Layer) -> Layer:
@@ -158,7 +166,7 @@ def _norm(norm: nnx.BatchNorm, name: str, before: Layer) -> Layer:
 def _classifier(head: nnx.Linear, before: Layer) -> list[Layer]:
     """Return the rows of the mean over all positions and of the linear layer, both float32."""
     (height, width), channels = before.size, before.output[2]
-    window = Stage(window=before.size, stride=before.size, pads=((0, 0), (0, 0)), features=channels)
+    window = WindowPass(window=Window.dense(before.size).at_stride(before.size), features=channels)
     mean = Layer(
         name="mean",
         operator="global_mean",

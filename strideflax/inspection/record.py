@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from strideflax.operators.geometry import Field
+from strideflax.operators.receptive_field import Field
 
 CONVENTIONS = (
     "MACs: multiply-adds of one image, taps on zero padding (pad) included; pools: compares or adds; BatchNorm (folds "

@@ -1,4 +1,4 @@
-"""An inspection as tables to print: one network, or two side by side. Made for 100 columns."""
+"""An inspection as tables to print: one network, or two side by side; narrow ones fit a terminal of 80 columns."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,42 +8,39 @@ from rich.table import Table
 from strideflax.inspection.record import Inspection, Layer
 
 
-def layer_table(found: Inspection) -> Table:
-    """Return the table of all layers, with totals."""
+def layer_table(found: Inspection, *, narrow: bool = False) -> Table:
+    """Return the table of all layers, with totals; a ``narrow`` one leaves out padding, bytes and share."""
     table = _table(f"image {found.size[0]}×{found.size[1]}")
     table.add_column("operator")
-    footers = {
-        "output": "",
-        "field": "",
-        "jump": "",
-        "start": "",
-        "params": _quantity(found.params),
-        "MACs": _quantity(found.macs),
-        "pad": f"{found.padding_share:.0%}",
-        "bytes": _quantity(found.activation_bytes),
-        "share": "100%",
-    }
-    for name, footer in footers.items():
-        table.add_column(name, footer=footer, justify="right")
-    _add_grouped(table, found.layers, lambda layer: _cells(layer, found))
+    for name in ("output", "field", "jump", "start"):
+        table.add_column(name, justify="right")
+    table.add_column("params", footer=_quantity(found.params), justify="right")
+    table.add_column("MACs", footer=_quantity(found.macs), justify="right")
+    if not narrow:
+        table.add_column("pad", footer=f"{found.padding_share:.0%}", justify="right")
+        table.add_column("bytes", footer=_quantity(found.activation_bytes), justify="right")
+        table.add_column("share", footer="100%", justify="right")
+    _add_grouped(table, found.layers, lambda layer: _cells(layer, found)[: len(table.columns) - 1])
     return table
 
 
-def comparison_table(left: Inspection, right: Inspection, names: tuple[str, str]) -> Table:
-    """Return the table of two networks, side by side where a layer has the same name."""
+def comparison_table(left: Inspection, right: Inspection, names: tuple[str, str], *, narrow: bool = False) -> Table:
+    """Return the table of two networks, side by side where a layer has the same name; a ``narrow`` one has no parameters."""
     table = _table(f"A: {names[0]}   B: {names[1]}   image {left.size[0]}×{left.size[1]}")
     for side, found in (("A", left), ("B", right)):
         table.add_column(f"{side} output", justify="right")
         table.add_column("field", justify="right")
-        table.add_column("params", footer=_quantity(found.params), justify="right")
+        if not narrow:
+            table.add_column("params", footer=_quantity(found.params), justify="right")
         table.add_column("MACs", footer=_quantity(found.macs), justify="right")
     table.add_column("B/A", footer=f"{right.macs / left.macs:.2f}", justify="right")
-    left_rows, right_rows = ({layer.name: layer for layer in found.layers} for found in (left, right))
+    left_rows = {layer.name: layer for layer in left.layers}
+    right_rows = {layer.name: layer for layer in right.layers}
 
     def cells(layer: Layer) -> tuple[str, ...]:
         a, b = left_rows.get(layer.name), right_rows.get(layer.name)
         ratio = f"{b.macs / a.macs:.2f}" if a and b and a.macs else ""
-        return *_short_cells(a), *_short_cells(b), ratio
+        return *_short_cells(a, narrow), *_short_cells(b, narrow), ratio
 
     _add_grouped(table, interleaved(left.layers, right.layers), cells)
     return table
@@ -76,10 +73,14 @@ def _cells(layer: Layer, found: Inspection) -> tuple[str, ...]:
     )
 
 
-def _short_cells(layer: Layer | None) -> tuple[str, ...]:
-    if layer is None:
-        return "-", "", "", ""
-    return _shape(layer), _pair([field.size for field in layer.fields]), _quantity(layer.params), _quantity(layer.macs)
+def _short_cells(layer: Layer | None, narrow: bool) -> list[str]:
+    cells = ["-", "", "", ""]
+    if layer is not None:
+        field = _pair([field.size for field in layer.fields])
+        cells = [_shape(layer), field, _quantity(layer.params), _quantity(layer.macs)]
+    if narrow:
+        del cells[2]
+    return cells
 
 
 def _add_grouped(table: Table, layers: Sequence[Layer], cells: Callable[[Layer], tuple[str, ...]]) -> None:
@@ -109,6 +110,7 @@ def _table(title: str) -> Table:
         box=box.SIMPLE_HEAD,
         show_footer=True,
         pad_edge=False,
+        show_edge=False,
         padding=0,
     )
     table.add_column("layer", footer="total")

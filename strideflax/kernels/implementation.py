@@ -37,13 +37,14 @@ def resolve_implementation(requested: str | None, known: Sequence[str], *operand
     """Return the formulation to run on ``operands``: the ``requested`` one of ``known``, or the default where None.
 
     Raises:
-        ValueError: a name that this operator does not know, or one that can't run on operands that are `placed`.
+        ValueError: a name that this operator does not know, or one that can't run on operands for which
+            `lies_on_mesh` holds.
     """
     if requested is not None:
         name = _checked(requested, known, "implementation")
     else:
         name = _default.get() or _checked(os.environ.get(_ENVIRONMENT, "auto"), EVERYWHERE, _ENVIRONMENT)
-    if name == "lax" or not placed(*operands):
+    if name == "lax" or not lies_on_mesh(*operands):
         return name
     if name == "auto":
         return "lax"
@@ -53,7 +54,7 @@ def resolve_implementation(requested: str | None, known: Sequence[str], *operand
     )
 
 
-def placed(*operands: Array) -> bool:
+def lies_on_mesh(*operands: Array) -> bool:
     """Whether the operands' types say how they lie on a mesh: explicit sharding, or axes of `jax.shard_map` they vary along.
 
     Only JAX's own operations hand such a type on, and have the sums over the mesh in their gradients.

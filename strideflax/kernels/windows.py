@@ -4,130 +4,191 @@ Both ways are elementwise operations on slices, which XLA fuses. Scattering, the
 itself, is slow on a CPU, and so is `lax.reduce_window`, whose max gradient is a select-and-scatter.
 """
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from strideflax.kernels.adjoint import adjoint_pair
-from strideflax.operators.border import every, pad_border
-from strideflax.operators.geometry import Pads, extent, padded_output_size
+from strideflax.kernels.padding import fill_border, pad_border, take_every
+from strideflax.kernels.primitives import adjoint_pair
+from strideflax.window import Window
 
-Weights = tuple[tuple[float, ...], ...]  # one for each tap of each spatial axis; a pixel's weight is their product
+MANY_CHANNELS = 64  # from which XLA's own maximum of disjoint bfloat16 windows is faster, where no gradient is taken
+
+Weights: TypeAlias = tuple[tuple[float, ...], ...]  # one for each tap of each spatial axis; a pixel's is their product
 
 
-class Windows(NamedTuple):
-    """Where the windows lie, per spatial axis.
+def window_max(x: Array, window: Window, *, implementation: str = "auto") -> Array:
+    """Return the maximum of every window, ``[batch, *output_size, channels]``; NaN is the largest, padding the smallest.
 
-    Attributes:
-        size: the map's.
-        window, stride, dilation: of the windows.
-        pads: what lies before and after the map, none if empty.
+    The first of equal values in row-major order gets the gradient.
     """
-
-    size: tuple[int, ...]
-    window: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    pads: Pads = ()
-
-    @property
-    def borders(self) -> Pads:
-        """The pads, one pair for each axis."""
-        return self.pads or ((0, 0),) * len(self.size)
-
-    @property
-    def outputs(self) -> tuple[int, ...]:
-        """The number of windows along each axis."""
-        return padded_output_size(self.size, self.window, self.stride, self.borders, self.dilation)
-
-    def over(self, part: Array) -> "Windows":
-        """Return windows of the same kind over the map ``part``, which has its padding in it."""
-        return self._replace(size=part.shape[1:-1], pads=())
+    x, window = fill_border(x, window)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return _reduce(x, window, -np.inf, lax.max) if implementation == "lax" else _maximum(x, window)
+    lowest = False if x.dtype == bool else jnp.iinfo(x.dtype).min
+    if implementation == "lax":
+        return _reduce(x, window, lowest, lax.max)
+    return _fold(x, window, jnp.maximum, lowest)
 
 
-def fold(x: Array, windows: Windows, combine: Callable[[Array, Array], Array], fill: float) -> Array:
-    """Combine the pixels of every window with an associative ``combine``, axis by axis, so that k x k costs 2k slices."""
+def window_sum(x: Array, window: Window, weights: Weights | None = None, *, implementation: str = "auto") -> Array:
+    """Return the sum over every window, ``[batch, *output_size, channels]``, each axis with its own weights.
 
-    def read(part: Array) -> Array:
-        for axis, slices in _along_each_axis(windows.over(part)):
-            part = reduce(combine, slices(part, axis))
-        return part
+    Args:
+        x: ``[batch, *spatial, channels]``; the sum is in its type.
+        window: where the windows lie; zeros around the map add nothing.
+        weights: per spatial axis one factor for each tap; None is 1 everywhere.
+        implementation: "lax" is XLA's `reduce_window`, for sums without weights.
+    """
+    x, window = fill_border(x, window)
+    if implementation == "lax" and weights is None:
+        return _reduce(x, window, 0, lax.add)
+    if weights is None:
+        weights = tuple((1.0,) * k for k in window.size)
+    return _weighted_sum(x, map_size=x.shape[1:-1], window=window, weights=weights)
 
-    return _by_region(x, windows, fill, read)
+
+def window_pixels(x: Array, window: Window) -> tuple[Array, np.ndarray]:
+    """Return the pixels of every window, and which of them are real.
+
+    For operators that weigh a window's pixels against each other; sums and maxima are cheaper by the functions above. The
+    pixels are at least float32, so that sums, powers and exponentials over them are safe for bfloat16 input.
+
+    Returns:
+        The pixels ``[batch, *output_size, taps, channels]``, taps in row-major order, 0 on zero padding; and a constant
+        bool ``[1, *output_size, taps, 1]``, False on zero padding alone (mirrored and wrapped pixels are real).
+    """
+    x, window = fill_border(x.astype(jnp.promote_types(x.dtype, jnp.float32)), window)
+    real = np.ones((1, 1), bool)
+    for inside in window.taps_inside(x.shape[1:-1]):
+        outputs = len(inside)
+        real = (real[..., None, :, None] & inside[:, None, :]).reshape(*real.shape[:-1], outputs, -1)
+    padded = pad_border(x, window.pads)
+    return jnp.stack(list(_pixels(padded, window.without_pads())), axis=-2), real[..., None]
 
 
-def _by_region(maps: Any, windows: Windows, fill: float, read: Callable[[Any], Any]) -> Any:
+# Reading windows region by region.
+
+
+class _Strip(NamedTuple):
+    """A part of a map along one axis, from `start` to `stop`, and the padding before and after it."""
+
+    start: int
+    stop: int
+    low: int
+    high: int
+
+
+Read: TypeAlias = Callable[..., tuple[Array, ...]]
+
+
+def _by_region(maps: tuple[Array, ...], window: Window, fill: float, read: Read) -> tuple[Array, ...]:
     """Return ``read`` of the maps padded with ``fill``, put together from the windows inside them and those at each rim.
 
     XLA does not vectorise a loop that reads through a pad, and a pad on its own is a copy of the map. Here the many windows
     that lie inside read the map as it is, and only the strips at the rims are padded.
     """
-
-    def along(axis: int, parts: Any) -> Any:
-        if axis > len(windows.size):
-            return read(parts)
-        pieces = [
-            along(
-                axis + 1, jax.tree.map(partial(_strip, axis=axis, start=start, stop=stop, pads=pads, fill=fill), parts)
-            )
-            for start, stop, pads in _strips(windows, axis - 1)
-        ]
-        return jax.tree.map(lambda *found: lax.concatenate(found, axis), *pieces) if len(pieces) > 1 else pieces[0]
-
-    return along(1, maps)
+    map_size = maps[0].shape[1:-1]
+    strips = [_strips(window, map_size, axis) for axis in range(window.axes)]
+    blocks = []
+    for region in itertools.product(*strips):
+        blocks.append(read(*(_cut(part, region, fill) for part in maps)))
+    for axis in reversed(range(window.axes)):  # neighbours along the last axis stand next to each other
+        count = len(strips[axis])
+        rows = [blocks[first : first + count] for first in range(0, len(blocks), count)]
+        blocks = [_joined(row, axis + 1) for row in rows]
+    return blocks[0]
 
 
-def _strip(x: Array, *, axis: int, start: int, stop: int, pads: tuple[int, int], fill: float) -> Array:
-    strip = lax.slice_in_dim(x, start, stop, axis=axis)
-    edges = [(0, 0, 0)] * x.ndim
-    edges[axis] = (*pads, 0)
-    return lax.pad(strip, np.asarray(fill, x.dtype), edges) if any(pads) else strip
+def _strips(window: Window, map_size: Sequence[int], axis: int) -> list[_Strip]:
+    """Return the parts of the map that the windows at its low rim, those inside and those at its high rim read."""
+    n, s, (low, _) = map_size[axis], window.stride[axis], window.pads[axis]
+    count, reach = window.output_size(map_size)[axis], window.extent[axis]
+    first_inside, first_after = -(-low // s), min((n + low - reach) // s + 1, count)
+    cuts = sorted({0, first_inside, first_after, count}) if first_inside < first_after else [0, count]
+    strips = []
+    for first, end in itertools.pairwise(cuts):
+        start, stop = first * s - low, (end - 1) * s - low + reach
+        kept_start, kept_stop = min(max(start, 0), n), min(max(stop, 0), n)
+        strips.append(_Strip(kept_start, kept_stop, kept_start - start, stop - kept_stop))
+    return strips
 
 
-def _strips(windows: Windows, axis: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
-    """Yield the parts of the map, from start to stop, that the windows at its rims and those inside read, with their pads."""
-    size, stride, low = windows.size[axis], windows.stride[axis], windows.borders[axis][0]
-    count, reach = windows.outputs[axis], extent(windows.window, windows.dilation)[axis]
-    inside, after = -(-low // stride), min((size + low - reach) // stride + 1, count)
-    cuts = sorted({0, inside, after, count}) if inside < after else [0, count]
-    for first, end in pairwise(cuts):
-        start, stop = first * stride - low, (end - 1) * stride - low + reach
-        kept, left = (min(max(place, 0), size) for place in (start, stop))
-        yield kept, left, (kept - start, stop - left)
+def _cut(x: Array, region: Sequence[_Strip], fill: float) -> Array:
+    for axis, strip in enumerate(region, start=1):
+        x = lax.slice_in_dim(x, strip.start, strip.stop, axis=axis)
+        if strip.low or strip.high:
+            edges = [(0, 0, 0)] * x.ndim
+            edges[axis] = (strip.low, strip.high, 0)
+            x = lax.pad(x, np.asarray(fill, x.dtype), edges)
+    return x
 
 
-def _along_each_axis(windows: Windows) -> Iterator[tuple[int, Callable[[Array, int], list[Array]]]]:
-    """Yield each spatial axis and a function that returns the first pixels of all windows along it, the second ones, ..."""
-    for axis, (k, s, d, o) in enumerate(zip(*windows[1:4], windows.outputs, strict=True), start=1):
-        yield axis, partial(_slices, first=range(0, k * d, d), count=o, stride=s)
+def _joined(row: Sequence[tuple[Array, ...]], axis: int) -> tuple[Array, ...]:
+    if len(row) == 1:
+        return row[0]
+    return tuple(lax.concatenate(parts, axis) for parts in zip(*row, strict=True))
 
 
-def _slices(x: Array, axis: int, *, first: range, count: int, stride: int) -> list[Array]:
-    return [lax.slice_in_dim(x, f, f + (count - 1) * stride + 1, stride, axis) for f in first]
-
-
-def pixels(x: Array, windows: Windows) -> Iterator[Array]:
+def _pixels(x: Array, window: Window) -> Iterator[Array]:
     """Yield the first pixel of every window, then the second, in row-major order: ``[batch, *outputs, channels]`` each."""
-    for tap in np.ndindex(*windows.window):
-        first = [t * d for t, d in zip(tap, windows.dilation, strict=True)]
-        yield every(x, first, windows.outputs, windows.stride)
+    outputs = window.output_size(x.shape[1:-1])
+    for tap in np.ndindex(*window.size):
+        first = [t * d for t, d in zip(tap, window.dilation, strict=True)]
+        yield take_every(x, first, outputs, window.stride)
 
 
-def largest(x: Array, windows: Windows) -> tuple[Array, Array]:
-    """Return the maximum of every window and the place of its first occurrence in row-major order; NaN is the largest.
+def _pixels_along(x: Array, window: Window, axis: int) -> list[Array]:
+    """Return the first pixels of all windows along one spatial axis, then the second ones, and so on."""
+    size, stride, dilation = window.size[axis], window.stride[axis], window.dilation[axis]
+    count = (x.shape[axis + 1] - window.extent[axis]) // stride + 1
+    taps = []
+    for first in range(0, size * dilation, dilation):
+        taps.append(lax.slice_in_dim(x, first, first + (count - 1) * stride + 1, stride, axis + 1))
+    return taps
 
-    Around the map is minus infinity.
-    """
-    places = np.uint8 if np.prod(windows.window) <= 255 else np.int32
+
+# The maximum.
+
+
+def _fold(x: Array, window: Window, combine: Callable[[Array, Array], Array], fill: float) -> Array:
+    """Combine the pixels of every window with an associative ``combine``, axis by axis, so that k x k costs 2k slices."""
+
+    def read(part: Array) -> tuple[Array]:
+        for axis in range(window.axes):
+            part = reduce(combine, _pixels_along(part, window, axis))
+        return (part,)
+
+    return _by_region((x,), window, fill, read)[0]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _maximum(x: Array, window: Window) -> Array:
+    disjoint = window.size == window.stride and not window.is_padded
+    if x.dtype == jnp.bfloat16 and x.shape[-1] >= MANY_CHANNELS and disjoint:
+        return _reduce(x, window, -np.inf, lax.max)
+    wide = jnp.promote_types(x.dtype, jnp.float32)  # XLA would round bfloat16 after every single maximum
+    return _fold(x.astype(wide), window, jnp.maximum, -np.inf).astype(x.dtype)
+
+
+@_maximum.defjvp
+def _maximum_jvp(window: Window, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    best, place = _largest(*primals, window)
+    return best, _pick_place(*tangents, place, map_size=primals[0].shape[1:-1], window=window)
+
+
+def _largest(x: Array, window: Window) -> tuple[Array, Array]:
+    """Return the maximum of every window and the place of its first occurrence in row-major order."""
+    places = np.uint8 if np.prod(window.size) <= 255 else np.int32
 
     def read(part: Array) -> tuple[Array, Array]:
-        taps = pixels(part, windows.over(part))
+        taps = _pixels(part, window.without_pads())
         best = next(taps)
         place = jnp.zeros(best.shape, places)
         for number, pixel in enumerate(taps, start=1):
@@ -135,106 +196,147 @@ def largest(x: Array, windows: Windows) -> tuple[Array, Array]:
             best, place = jnp.where(better, pixel, best), jnp.where(better, places(number), place)
         return best, place
 
-    return _by_region(x, windows, -np.inf, read)
+    best, place = _by_region((x,), window, -np.inf, read)
+    return best, place
 
 
-def _pick(x: Array, place: Array, *, windows: Windows) -> Array:
-    x = pad_border(x, windows.borders, "zeros")
-    picked = [jnp.where(place == number, pixel, 0) for number, pixel in enumerate(pixels(x, windows.over(x)))]
-    return reduce(jnp.add, picked)
+def _reduce(x: Array, window: Window, start: float, combine: Callable) -> Array:
+    """The plain formulation: XLA's `reduce_window`."""
+    return lax.reduce_window(
+        x,
+        np.asarray(start, x.dtype),
+        combine,
+        (1, *window.size, 1),
+        (1, *window.stride, 1),
+        ((0, 0), *window.pads, (0, 0)),
+        window_dilation=(1, *window.dilation, 1),
+    )
 
 
-def _place(g: Array, place: Array, *, windows: Windows) -> Array:
-    return _gathered(g, windows, place=place)
+# The two linear functions and their transposes.
 
 
-def _sum(x: Array, *, windows: Windows, weights: Weights) -> Array:
-    def read(part: Array) -> Array:
-        for (axis, slices), factors in zip(_along_each_axis(windows.over(part)), weights, strict=True):
-            taps = zip(slices(part, axis), factors, strict=True)
-            part = reduce(jnp.add, [pixel * np.asarray(w, x.dtype) for pixel, w in taps])
-        return part
+def _sum(x: Array, *, map_size: tuple[int, ...], window: Window, weights: Weights) -> Array:
+    def read(part: Array) -> tuple[Array]:
+        for axis, factors in enumerate(weights):
+            taps = _pixels_along(part, window, axis)
+            part = reduce(jnp.add, [tap * np.asarray(w, x.dtype) for tap, w in zip(taps, factors, strict=True)])
+        return (part,)
 
-    return _by_region(x, windows, 0, read)
-
-
-def _spread(g: Array, *, windows: Windows, weights: Weights) -> Array:
-    return _gathered(g, windows, weights=weights)
+    return _by_region((x,), window, 0, read)[0]
 
 
-def _gathered(g: Array, windows: Windows, *, place: Array | None = None, weights: Weights = ()) -> Array:
-    """Return for every pixel the sum of ``g`` over the windows that hold it, weighted or only of those with it in ``place``.
+def _sum_transposed(g: Array, *, map_size: tuple[int, ...], window: Window, weights: Weights) -> Array:
+    if max(window.dilation) > 1:
+        return _derived_transpose(partial(_sum, map_size=map_size, window=window, weights=weights), g, map_size)
+
+    def term(gradient: Array, shift: tuple[int, ...]) -> Array:
+        return gradient * _weights_of_a_block(weights, window.stride, shift).astype(gradient.dtype)
+
+    return _gathered((g,), map_size, window, term)
+
+
+def _pick(x: Array, place: Array, *, map_size: tuple[int, ...], window: Window) -> Array:
+    """Return of every window the pixel at its ``place``."""
+    taps = _pixels(pad_border(x, window.pads), window.without_pads())
+    return reduce(jnp.add, [jnp.where(place == number, tap, 0) for number, tap in enumerate(taps)])
+
+
+def _pick_transposed(g: Array, place: Array, *, map_size: tuple[int, ...], window: Window) -> Array:
+    if max(window.dilation) > 1:
+        return _derived_transpose(partial(_pick, place=place, map_size=map_size, window=window), g, map_size)
+
+    def term(gradient: Array, shift: tuple[int, ...], chosen: Array) -> Array:
+        return jnp.where(chosen == _taps_of_a_block(window, shift), gradient, 0)
+
+    return _gathered((g, place), map_size, window, term)
+
+
+def _derived_transpose(function: Callable[[Array], Array], g: Array, map_size: tuple[int, ...]) -> Array:
+    """The transpose that JAX derives; dilated windows are rare, and their pixels are not neighbours."""
+    x = jax.ShapeDtypeStruct((g.shape[0], *map_size, g.shape[-1]), g.dtype)
+    return jax.linear_transpose(function, x)(g)[0]
+
+
+def _gathered(maps: tuple[Array, ...], map_size: tuple[int, ...], window: Window, term: Callable[..., Array]) -> Array:
+    """Return for every pixel the sum of ``term`` over the windows that hold it.
 
     Pixel ``s i + r`` is tap ``s a + r`` of window ``i - a``. So the map is a grid of blocks of s pixels, and for each ``a``
     a block reads one window: a broadcast, times the weights of the block's taps, or masked by where the maximum lies. The
-    windows that blocks read are neighbours, so reading them is itself a walk of windows over ``g``.
+    windows that blocks read are neighbours, so reading them is itself a walk of windows over the gradient.
+
+    Args:
+        maps: the gradient, and what else there is of each window.
+        map_size: of the result.
+        window: without dilation.
+        term: ``term(gradient, a, *others)``, all with every window repeated over a block.
     """
-    size, window, stride, dilation, _ = windows
-    if any(d > 1 for d in dilation):
-        x = jax.ShapeDtypeStruct((g.shape[0], *size, g.shape[-1]), g.dtype)
-        read = partial(_sum, weights=weights) if place is None else partial(_pick, place=place)
-        return jax.linear_transpose(partial(read, windows=windows), x)(g)[0]
+    g = maps[0]
+    stride, outputs = window.stride, window.output_size(map_size)
     wide = jnp.promote_types(g.dtype, jnp.float32)  # XLA would round bfloat16 after every addition
-    blocks = [-(-(low + n) // s) for n, s, (low, _) in zip(size, stride, windows.borders, strict=True)]
-    reach = tuple(-(-k // s) for k, s in zip(window, stride, strict=True))
-    ones = (1,) * len(size)
-    edges = tuple((r - 1, b - o) for r, b, o in zip(reach, blocks, windows.outputs, strict=True))
-    around = Windows(windows.outputs, reach, ones, ones, edges)
+    reach = [-(-k // s) for k, s in zip(window.size, stride, strict=True)]
+    edges = []
+    for axis, (n, (low, _)) in enumerate(zip(map_size, window.pads, strict=True)):
+        blocks = -(-(low + n) // stride[axis])
+        edges.append((reach[axis] - 1, blocks - outputs[axis]))
+    around = Window.dense(reach, pads=tuple(edges))
 
-    def gather(parts: tuple[Array, ...]) -> Array:
+    def read(*parts: Array) -> tuple[Array]:
+        neighbours = [_pixels(part, around.without_pads()) for part in parts]
         terms = []
-        for before, *here in zip(np.ndindex(*reach), *(pixels(part, around.over(part)) for part in parts), strict=True):
+        for before, *here in zip(np.ndindex(*reach), *neighbours, strict=True):
             shift = tuple(r - 1 - b for r, b in zip(reach, before, strict=True))
-            gradient, *chosen = (_blocked(pixel, stride) for pixel in here)
-            gradient = gradient.astype(wide)
-            if chosen:
-                terms.append(jnp.where(chosen[0] == _taps_of_a_block(window, stride, shift), gradient, 0))
-            else:
-                terms.append(gradient * _weights_of_a_block(weights, stride, shift).astype(wide))
+            gradient, *others = (_repeated_over_blocks(part, stride) for part in here)
+            terms.append(term(gradient.astype(wide), shift, *others))
         total = reduce(jnp.add, terms).astype(g.dtype)
-        spatial = [b * s for b, s in zip(around.over(parts[0]).outputs, stride, strict=True)]
-        return total.reshape(g.shape[0], *spatial, g.shape[-1])
+        blocks = around.without_pads().output_size(parts[0].shape[1:-1])
+        spatial = [b * s for b, s in zip(blocks, stride, strict=True)]
+        return (total.reshape(g.shape[0], *spatial, g.shape[-1]),)
 
-    maps = (g,) if place is None else (g, place)
     if max(reach) > 1:  # without the barrier XLA would compute them again for every block that reads them
         maps = lax.optimization_barrier(maps)
-    whole = _by_region(maps, around, 0, gather)
-    return every(whole, [low for low, _ in windows.borders], size, ones)
+    (whole,) = _by_region(maps, around, 0, read)
+    return take_every(whole, [low for low, _ in window.pads], map_size, (1,) * window.axes)
 
 
-def _blocked(a: Array, stride: tuple[int, ...]) -> Array:
+def _repeated_over_blocks(a: Array, stride: tuple[int, ...]) -> Array:
     """Repeat every pixel over a block: ``[batch, b1, s1, b2, s2, ..., channels]``."""
     batch, *spatial, channels = a.shape
-    single = [n for size in spatial for n in (size, 1)]
-    full = [n for size, s in zip(spatial, stride, strict=True) for n in (size, s)]
+    single, full = [], []
+    for size, s in zip(spatial, stride, strict=True):
+        single += [size, 1]
+        full += [size, s]
     return jnp.broadcast_to(a.reshape(batch, *single, channels), (batch, *full, channels))
 
 
-def _taps_of_a_block(window: tuple[int, ...], stride: tuple[int, ...], shift: tuple[int, ...]) -> np.ndarray:
+def _taps_of_a_block(window: Window, shift: tuple[int, ...]) -> np.ndarray:
     """Return which tap each pixel of a block is for the window ``shift`` blocks before; -1 where the window has ended."""
     tap = np.zeros((), np.int32)
-    for k, s, a in zip(window, stride, shift, strict=True):
+    for k, s, a in zip(window.size, window.stride, shift, strict=True):
         along = a * s + np.arange(s, dtype=np.int32)
         ended = (tap[..., None] < 0) | (along >= k)
         tap = np.where(ended, -1, tap[..., None] * k + along)
-    return _per_block(tap)
+    return _beside_blocks(tap)
 
 
 def _weights_of_a_block(weights: Weights, stride: tuple[int, ...], shift: tuple[int, ...]) -> np.ndarray:
     """Return the weight of each pixel of a block in the window ``shift`` blocks before; 0 where the window has ended."""
-    product_of = np.ones(())
+    product = np.ones(())
     for factors, s, a in zip(weights, stride, shift, strict=True):
         along = np.zeros(s)
         here = factors[a * s : a * s + s]
         along[: len(here)] = here
-        product_of = product_of[..., None] * along
-    return _per_block(product_of)
+        product = product[..., None] * along
+    return _beside_blocks(product)
 
 
-def _per_block(values: np.ndarray) -> np.ndarray:
+def _beside_blocks(values: np.ndarray) -> np.ndarray:
     """Lay one value for each pixel of a block beside ``[batch, b1, s1, b2, s2, ..., channels]``."""
-    return values.reshape(1, *(n for s in values.shape for n in (1, s)), 1)
+    shape: list[Any] = []
+    for s in values.shape:
+        shape += [1, s]
+    return values.reshape(1, *shape, 1)
 
 
-pick = adjoint_pair("pick_place", _pick, _place, constants=1)
-weighted_sum = adjoint_pair("weighted_sum", _sum, _spread)
+_pick_place = adjoint_pair("pick_place", _pick, _pick_transposed, constants=1)
+_weighted_sum = adjoint_pair("weighted_sum", _sum, _sum_transposed)

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -11,26 +12,52 @@ from jax import Array
 
 from strideflax.config import ConfigError, ModelConfig
 from strideflax.model.batch_norm import BatchNorm
+from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import Stride, per_axis
 from strideflax.operators.strided import StridedConv
-from strideflax.operators.table import downsampler
+from strideflax.operators.table import downsampler, operator_entry
 
 
-class Names:
+class NamedStreams:
     """Random streams by name: a layer's initial values depend on the seed, its name and its shape alone.
 
-    So layers that two models share start equal, whatever stands between them.
+    So layers that two models share start equal, whatever stands between them: "stage1/block1/conv" has the same initial
+    values with a strided convolution before it and with a blur.
     """
 
     def __init__(self, key: Array, prefix: str = ""):
         self.key, self.prefix = key, prefix
 
-    def __truediv__(self, name: str) -> "Names":
-        return Names(self.key, f"{self.prefix}/{name}")
+    def within(self, name: str) -> "NamedStreams":
+        """Return the streams of the part ``name``."""
+        return NamedStreams(self.key, f"{self.prefix}/{name}")
 
     def rngs(self, name: str) -> nnx.Rngs:
         """Return Flax streams for the layer ``name``."""
         return nnx.Rngs(jax.random.fold_in(self.key, zlib.crc32(f"{self.prefix}/{name}".encode())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downsampling:
+    """What downsamples at one place of the network, and where it stands.
+
+    Attributes:
+        operator: a module of `strideflax.operators.table.DOWNSAMPLERS`.
+        stride: per axis.
+        placement: "before" the convolution, "after" its ReLU, or "added", see `ModelConfig`.
+        window, taps: the operator's, None for its default.
+    """
+
+    operator: type[Downsample]
+    stride: tuple[int, ...]
+    placement: str
+    window: int | None = None
+    taps: int | None = None
+
+    def options(self, padding: str) -> dict[str, Any]:
+        """Return the operator's arguments besides its channels and its window."""
+        taps = None if self.operator.default_taps is None else self.taps
+        return {"stride": self.stride, "taps": taps, "padding": padding}
 
 
 class Reduction(nnx.Module):
@@ -46,41 +73,43 @@ class Reduction(nnx.Module):
         in_features: int,
         out_features: int,
         *,
-        operator: str,
-        kernel: int,
-        stride: tuple[int, ...],
-        placement: str,
-        window: int | None,
+        down: Downsampling,
+        kernel_size: int,
         relu: bool,
-        names: Names,
-        follows: bool = False,
+        streams: NamedStreams,
     ):
-        cls = downsampler(operator) if max(stride) > 1 else StridedConv
-        cls = cls.follower if follows and cls.follower else cls
+        options = down.options(config.padding)
         norm = batch_norm(config, out_features)
         self.relu = relu
         self.out_features = out_features
-        added = cls.convolves and placement == "added" and max(stride) > 1
-        if cls.convolves and not added:
+        added = down.operator.convolves and down.placement == "added" and max(down.stride) > 1
+        if down.operator.convolves and not added:
             # A window chosen for the operator is for where it downsamples, and not for the 1 x 1 projection of a shortcut.
-            size = window if window and kernel > 1 and max(stride) > 1 else kernel
-            options: dict[str, Any] = {"stride": stride, "window": size, "padding": config.padding}
-            self.layers = nnx.List([cls(in_features, out_features, rngs=names.rngs("conv"), **options), norm])
+            chosen = down.window if kernel_size > 1 and max(down.stride) > 1 else None
+            conv = down.operator(
+                in_features, out_features, window=chosen or kernel_size, rngs=streams.rngs("conv"), **options
+            )
+            self.layers = nnx.List([conv, norm])
             return
-        first = placement != "after"
-        options = {"stride": stride, "window": window, "padding": config.padding}
-        down = cls(in_features if first else out_features, rngs=names.rngs("downsample"), **options)
+        first = down.placement != "after"
+        pool = down.operator(
+            in_features if first else out_features, window=down.window, rngs=streams.rngs("downsample"), **options
+        )
         conv = StridedConv(
-            down.out_features if first else in_features,
+            pool.out_features if first else in_features,
             out_features,
             stride=1,
-            window=kernel,
+            window=kernel_size,
             padding=config.padding,
-            rngs=names.rngs("conv"),
+            rngs=streams.rngs("conv"),
         )
-        before = [down, batch_norm(config, down.out_features)] if added else [down]
-        self.layers = nnx.List([*before, conv, norm] if first else [conv, norm, down])
-        self.out_features = out_features if first else down.out_features
+        if added:
+            self.layers = nnx.List([pool, batch_norm(config, pool.out_features), conv, norm])
+        elif first:
+            self.layers = nnx.List([pool, conv, norm])
+        else:
+            self.layers = nnx.List([conv, norm, pool])
+            self.out_features = pool.out_features
 
     def __call__(
         self, x: Array, *, train: bool, key: Array | None, index: Array | None = None
@@ -100,49 +129,52 @@ class Reduction(nnx.Module):
 class Block(nnx.Module):
     """A residual block: `Reduction`, a 3 x 3 convolution, BatchNorm, plus the shortcut, ReLU (He et al. 2016, basic block).
 
-    Where the shape changes, the shortcut is the same operator and a 1 x 1 convolution; an adaptive operator takes the main
-    path's phase there, and a stochastic one draws from the same key.
+    Where the shape changes, the shortcut is what the operator's entry in the table says and a 1 x 1 convolution; an adaptive
+    operator takes the main path's phase there, and a stochastic one draws from the same key.
     """
 
-    def __init__(self, config: ModelConfig, in_features: int, out_features: int, *, stride: Stride, names: Names):
-        self.name = names.prefix.strip("/")  # e.g. "stage2/block1"
+    def __init__(
+        self, config: ModelConfig, in_features: int, out_features: int, *, stride: Stride, streams: NamedStreams
+    ):
+        self.name = streams.prefix.strip("/")  # e.g. "stage2/block1"
         strides = per_axis(stride, 2, "stride")
-        options: dict[str, Any] = {
-            "operator": config.downsample,
-            "stride": strides,
-            "window": config.window or None,
-        }
+        down = Downsampling(
+            operator=StridedConv,  # where nothing is downsampled
+            stride=strides,
+            placement=config.placement,
+            window=config.window or None,
+            taps=getattr(config, "taps", None),
+        )
+        shortcut = replace(down, placement="before")
+        if max(strides) > 1:
+            entry = operator_entry(config.downsample)
+            down, shortcut = replace(down, operator=entry.main), replace(shortcut, operator=entry.on_shortcut)
         self.reduction = Reduction(
             config,
             in_features,
             out_features,
-            kernel=3,
-            placement=config.placement,
+            down=down,
+            kernel_size=3,
             relu=True,
-            names=names / "reduction",
-            **options,
+            streams=streams.within("reduction"),
         )
         self.conv = StridedConv(
-            self.reduction.out_features, out_features, stride=1, padding=config.padding, rngs=names.rngs("conv")
+            self.reduction.out_features, out_features, stride=1, padding=config.padding, rngs=streams.rngs("conv")
         )
         self.norm = batch_norm(config, out_features)
-        projects = config.residual and (max(strides) > 1 or in_features != out_features)
-        self.shortcut = (
-            Reduction(
+        self.residual = config.residual
+        if config.residual and (max(strides) > 1 or in_features != out_features):
+            self.shortcut: Reduction | None = Reduction(
                 config,
                 in_features,
                 out_features,
-                kernel=1,
-                placement="before",
+                down=shortcut,
+                kernel_size=1,
                 relu=False,
-                names=names / "shortcut",
-                follows=True,
-                **options,
+                streams=streams.within("shortcut"),
             )
-            if projects
-            else None
-        )
-        self.residual = config.residual
+        else:
+            self.shortcut = None
 
     def __call__(self, x: Array, *, train: bool, key: Array | None) -> Array:
         """Map ``[batch, height, width, in_features]`` to ``[batch, height / s, width / s, out_features]``."""
@@ -166,36 +198,36 @@ class MiniResNet(nnx.Module):
     """
 
     def __init__(self, config: ModelConfig, *, classes: int = 10, key: Array, in_features: int = 3):
-        names = Names(key)
+        streams = NamedStreams(key)
         self.in_features = in_features
         self.dtype = jnp.dtype(config.dtype)
+        strides = per_axis(config.stem.stride, 2, "stem.stride")
+        operator = downsampler(config.stem.downsample) if max(strides) > 1 else StridedConv
         self.stem = Reduction(
             config,
             in_features,
             config.widths[0],
-            operator=config.stem.downsample,
-            kernel=config.stem.kernel,
-            stride=per_axis(config.stem.stride, 2, "stem.stride"),
-            placement="after",
-            window=None,
+            down=Downsampling(operator=operator, stride=strides, placement="after"),
+            kernel_size=config.stem.kernel,
             relu=True,
-            names=names / "stem",
+            streams=streams.within("stem"),
         )
         features = self.stem.out_features
-        self.stem_pool = (
-            downsampler(config.stem.pool)(features, stride=2, padding=config.padding, rngs=names.rngs("stem_pool"))
-            if config.stem.pool != "none"
-            else None
-        )
-        features = self.stem_pool.out_features if self.stem_pool else features
+        if config.stem.pool in (None, "none"):
+            self.stem_pool: Downsample | None = None
+        else:
+            pool = downsampler(config.stem.pool)
+            self.stem_pool = pool(features, stride=2, padding=config.padding, rngs=streams.rngs("stem_pool"))
+            features = self.stem_pool.out_features
         blocks = []
-        for i, (width, count, stride) in enumerate(zip(config.widths, config.blocks, config.strides, strict=True)):
-            for j in range(count):
-                name = names / f"stage{i + 1}" / f"block{j + 1}"
-                blocks.append(Block(config, features, width, stride=stride if j == 0 else 1, names=name))
+        for stage, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
+            for number in range(count):
+                stride = config.strides[stage] if number == 0 else 1
+                part = streams.within(f"stage{stage + 1}").within(f"block{number + 1}")
+                blocks.append(Block(config, features, width, stride=stride, streams=part))
                 features = width
         self.blocks = nnx.List(blocks)
-        self.head = nnx.Linear(features, classes, rngs=names.rngs("head"))
+        self.head = nnx.Linear(features, classes, rngs=streams.rngs("head"))
 
     def __call__(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
         """Return logits ``[batch, classes]``, float32, of images ``[batch, height, width, in_features]``.
@@ -239,7 +271,7 @@ def abstract_model(config: ModelConfig, classes: int = 10) -> MiniResNet:
 def check_strides(config: ModelConfig, size: Sequence[int]) -> None:
     """Raise a ValueError if a stride is larger than the map it would act on, so that a single pixel were left of it."""
     steps = [("model.stem.stride", config.stem.stride)]
-    if config.stem.pool != "none":
+    if config.stem.pool not in (None, "none"):
         steps.append(("model.stem.pool", 2))
     steps += [(f"model.strides[{i}]", stride) for i, stride in enumerate(config.strides)]
     current = tuple(size)

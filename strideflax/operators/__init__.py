@@ -1,1 +1,55 @@
-"""Downsampling operators, the convolution and their shape arithmetic."""
+"""Downsampling operators: each a function of arrays and a Flax NNX module, and the arithmetic of their shapes.
+
+* `geometry`: from padding rules to one explicit `Window`; `receptive_field`: what passes of windows see and cost.
+* `conv`, `pool`, `blur`, ...: one family of operators per file, functions first, then modules.
+* `base`: what the modules agree on; `table`: the operators by name.
+"""
+
+from strideflax.operators.base import Downsample
+from strideflax.operators.blur import BlurPool, MaxBlur
+from strideflax.operators.composed import BlurProjection, ConvBlur, MeanProjection, ResNetD
+from strideflax.operators.mixed import GatedPool, MaxAvg, MixedPool
+from strideflax.operators.norm import GeMPool, L2Pool
+from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase, Polyphase
+from strideflax.operators.pool import AvgPool, MaxPool
+from strideflax.operators.rearrange import HaarAll, HaarLow, SpaceToDepth
+from strideflax.operators.resize import Resize
+from strideflax.operators.spectral import DiffStride, SpectralPool
+from strideflax.operators.strided import ConvPool, StridedConv, Subsample
+from strideflax.operators.table import DOWNSAMPLERS, Operator, downsampler
+from strideflax.operators.weighted import LIP, SoftPool, StochasticPool
+
+__all__ = [
+    "DOWNSAMPLERS",
+    "LIP",
+    "AdaptivePolyphase",
+    "AvgPool",
+    "BlurPool",
+    "BlurProjection",
+    "ConvBlur",
+    "ConvPool",
+    "DiffStride",
+    "Downsample",
+    "GatedPool",
+    "GeMPool",
+    "HaarAll",
+    "HaarLow",
+    "L2Pool",
+    "LearnedPolyphase",
+    "MaxAvg",
+    "MaxBlur",
+    "MaxPool",
+    "MeanProjection",
+    "MixedPool",
+    "Operator",
+    "Polyphase",
+    "ResNetD",
+    "Resize",
+    "SoftPool",
+    "SpaceToDepth",
+    "SpectralPool",
+    "StochasticPool",
+    "StridedConv",
+    "Subsample",
+    "downsampler",
+]

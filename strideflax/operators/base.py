@@ -1,27 +1,24 @@
 """What every downsampling operator agrees on, so that a model can take any of them."""
 
-import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.geometry import (
-    BORDERS,
-    PADDINGS,
-    Padding,
-    Stage,
-    centred,
-    explicit_pads,
-    is_int,
-    per_axis,
-    receptive_fields,
-)
+from strideflax.operators.geometry import MODULE_PADDINGS, centred, is_int, make_window, per_axis
+from strideflax.operators.receptive_field import WindowPass, receptive_fields
+from strideflax.window import Window
+
+_AXES = ("length",), ("height", "width"), ("depth", "height", "width")
 
 
 class Downsample(nnx.Module):
-    """A layer that maps ``[batch, height, width, in_features]`` to ``[batch, ceil(h / s), ceil(w / s), out_features]``.
+    """A layer that maps ``[batch, *spatial, in_features]`` to ``[batch, *ceil(spatial / stride), out_features]``.
+
+    It has one, two or three spatial axes: as many as ``stride`` or ``window`` has entries, or ``axes`` says; else two.
+
+    A subclass states what it computes in `at_stride`, its learned parameters in `build`, and its costs in `passes`.
 
     Args:
         in_features: channels that come in.
@@ -29,9 +26,11 @@ class Downsample(nnx.Module):
             theirs in ``out_features``, most of them ``in_features``.
         stride: an int, or one per axis.
         window: the operator's window, filter or kernel. An int is used on every axis that is downsampled (all axes, if the
-            operator convolves), a pair is taken as it is, None is the operator's default.
+            operator convolves), a sequence is taken as it is, None is the operator's default.
+        taps: the length of the low-pass filter behind a convolution, of operators that have both; None is its default.
         padding: ``"SYMMETRIC"`` (zeros, centred), ``"SAME"`` or ``"SAME_LOWER"`` (zeros, TensorFlow's), ``"REFLECT"`` or
             ``"CIRCULAR"``.
+        axes: number of spatial axes, 1, 2 or 3.
         rngs: Flax random streams; ``params`` initialises what is learned.
 
     Raises:
@@ -39,12 +38,9 @@ class Downsample(nnx.Module):
     """
 
     convolves: ClassVar[bool] = False  # True: it is itself the block's convolution, so placement does not apply
-    default_window: ClassVar[int | None] = None  # None: its stride, unless `windowless`
-    windowless: ClassVar[bool] = False
-    stacks: ClassVar[bool] = False  # True: it stacks the phases (or bands) of a block on channels
+    default_window: ClassVar[int | Literal["stride"] | None] = "stride"  # None: it has no window to choose
+    default_taps: ClassVar[int | None] = None  # None: it has no filter behind a convolution
     strides: ClassVar[tuple[int, ...] | None] = None  # per axis, those that its definition allows; None: any
-    follower: ClassVar["type[Downsample] | None"] = None  # takes its place where `index` is given, on a shortcut
-    paddings: ClassVar[tuple[str, ...]] = tuple(p for p in PADDINGS if p != "VALID")
 
     def __init__(
         self,
@@ -53,46 +49,62 @@ class Downsample(nnx.Module):
         *,
         stride: int | Sequence[int] = 2,
         window: int | Sequence[int] | None = None,
+        taps: int | None = None,
         padding: str = "SYMMETRIC",
+        axes: int | None = None,
         rngs: nnx.Rngs | None = None,
     ):
         name = type(self).__name__
-        if padding not in self.paddings:
-            raise ValueError(f"{name}: padding must be one of {', '.join(self.paddings)}, got {padding!r}")
-        if window is not None and self.windowless:
+        if padding not in MODULE_PADDINGS:
+            raise ValueError(f"{name}: padding must be one of {', '.join(MODULE_PADDINGS)}, got {padding!r}")
+        if window is not None and self.default_window is None:
             raise ValueError(f"{name} has no window to choose, got window={window!r}")
-        self.stride = per_axis(stride, 2, f"{name}: stride")
+        if taps is not None and self.default_taps is None:
+            raise ValueError(f"{name} has no filter behind a convolution, got taps={taps!r}")
+        axes = _number_of_axes(name, axes, stride, window)
+        self.stride = per_axis(stride, axes, f"{name}: stride")
         if self.strides and not set(self.stride) <= set(self.strides):
             raise ValueError(f"{name}: stride must be one of {self.strides} on each axis, got {stride!r}")
-        features = in_features * math.prod(self.stride) if self.stacks else in_features
+        features = self.features_from(in_features)
         if out_features not in (None, features) and not self.convolves:
             verb = "keeps its" if features == in_features else f"makes {features} of"
             raise ValueError(f"{name} {verb} {in_features} channels, got out_features={out_features}")
         self.in_features = in_features
         self.out_features = features if out_features is None else out_features
         self.window = self._window(window)
+        if self.default_taps is not None:
+            (self.taps,) = per_axis(self.default_taps if taps is None else taps, 1, f"{name}: taps")
         self.padding = padding
+        self.build(rngs)
 
     def _window(self, window: int | Sequence[int] | None) -> tuple[int, ...]:
-        default = self.default_window if window is None else window
-        if default is None:
+        chosen = self.default_window if window is None else window
+        if chosen is None or chosen == "stride":
             return self.stride
-        sizes = per_axis(default, 2, f"{type(self).__name__}: window")
-        if self.convolves or not is_int(default):
+        assert not isinstance(chosen, str)
+        sizes = per_axis(chosen, len(self.stride), f"{type(self).__name__}: window")
+        if self.convolves or not is_int(chosen):
             return sizes
         return tuple(k if s > 1 else 1 for k, s in zip(sizes, self.stride, strict=True))
+
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create what the operator learns, and the layers that it is made of."""
+
+    def features_from(self, in_features: int) -> int:
+        """Return how many channels come out where nobody chooses."""
+        return in_features
 
     def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
         """Downsample ``x``.
 
         Args:
-            x: ``[batch, height, width, in_features]``.
+            x: ``[batch, *spatial, in_features]``.
             train: training behaviour, where it differs.
             key: randomness, for stochastic operators in training.
             index: what `select` chose, for adaptive operators; None lets them choose here.
 
         Returns:
-            ``[batch, ceil(height / s), ceil(width / s), out_features]``.
+            ``[batch, *ceil(spatial / s), out_features]``.
 
         Raises:
             ValueError: an input of another shape.
@@ -101,9 +113,10 @@ class Downsample(nnx.Module):
 
     def checked(self, x: Array) -> Array:
         """Return ``x`` if it has the shape that the operator was built for."""
-        if x.ndim != 4 or x.shape[-1] != self.in_features:
+        if x.ndim != len(self.stride) + 2 or x.shape[-1] != self.in_features:
+            spatial = ", ".join(_AXES[len(self.stride) - 1])
             raise ValueError(
-                f"{type(self).__name__} takes [batch, height, width, {self.in_features}], got an input of shape {x.shape}"
+                f"{type(self).__name__} takes [batch, {spatial}, {self.in_features}], got an input of shape {x.shape}"
             )
         return x
 
@@ -115,9 +128,9 @@ class Downsample(nnx.Module):
         """Return the full-resolution map that the operator subsamples: ``dense(x)[:, ::s, ::s]`` is its output.
 
         Raises:
-            TypeError: the operator is no filter followed by subsampling.
+            TypeError: the operator is not a filter followed by subsampling.
         """
-        return self.at_stride(self.checked(x), (1, 1))
+        return self.at_stride(self.checked(x), (1,) * len(self.stride))
 
     def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array | None:
         """Return the phase ``[batch]`` that an adaptive operator keeps of each sample, None for all others.
@@ -126,39 +139,51 @@ class Downsample(nnx.Module):
         """
         return None
 
-    def rule(self, size: Sequence[int], window: Sequence[int] | None = None) -> Padding:
-        """Return the padding to hand to a function, fixed for the operator's own stride on a map of ``size``."""
-        window = self.window if window is None else window
-        if self.padding in BORDERS:
-            explicit_pads(self.padding, size, window, self.stride, (1, 1))  # says so if the map is too small
-            return self.padding
-        return explicit_pads(centred(self.padding, window), size, window, self.stride, (1, 1))
+    def window_on(self, map_size: Sequence[int], size: Sequence[int] | None = None) -> Window:
+        """Return the operator's window, or one of another ``size``, on a map, padded for the operator's own stride.
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return the sliding steps of the operator on a map of ``size``, for shapes, receptive fields and costs."""
-        return (self.stage(size, self.window, self.stride),)
+        Every window gives ``ceil(n / s)`` outputs, an even one under ``SYMMETRIC`` too; see `geometry.centred`.
+        """
+        size = self.window if size is None else size
+        return make_window(map_size, size, stride=self.stride, padding=centred(self.padding, size))
 
-    def stage(
-        self,
-        size: Sequence[int],
-        window: Sequence[int],
-        stride: Sequence[int],
-        *,
-        fan_in: int = 1,
-        features: int | None = None,
-        separable: bool = False,
-    ) -> Stage:
-        """Return one sliding step with this operator's padding."""
-        return Stage(
-            window=tuple(window),
-            stride=tuple(stride),
-            pads=explicit_pads(centred(self.padding, window), size, window, self.stride, (1, 1)),
-            border=BORDERS.get(self.padding, "zeros"),
-            fan_in=fan_in,
-            features=self.in_features if features is None else features,
-            separable=separable,
-        )
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the operator's passes over a map of ``map_size``, for shapes, receptive fields and costs."""
+        return (WindowPass(window=self.window_on(map_size), features=self.in_features),)
 
-    def phase(self, size: Sequence[int]) -> tuple[float, ...] | None:
-        """Return where output 0 is centred, in pixels of a map of ``size``; None if that depends on the image."""
-        return tuple(field.start for field in receptive_fields(self.stages(size)))
+    def phase(self, map_size: Sequence[int]) -> tuple[float, ...] | None:
+        """Return where output 0 is centred, in pixels of a map of ``map_size``; None if that depends on the image."""
+        return tuple(field.start for field in receptive_fields(self.passes(map_size)))
+
+
+def _number_of_axes(name: str, axes: int | None, stride: object, window: object) -> int:
+    """Return ``axes``, or as many as ``stride`` or ``window`` has entries, or two."""
+    if axes is not None:
+        if not is_int(axes) or axes not in (1, 2, 3):
+            raise ValueError(f"{name}: axes must be 1, 2 or 3, got {axes!r}")
+        return axes
+    for given in (stride, window):
+        if isinstance(given, Sequence) and not isinstance(given, str) and len(given) in (1, 2, 3):
+            return len(given)
+    return 2
+
+
+def streams(layer: Downsample, rngs: nnx.Rngs | None) -> nnx.Rngs:
+    """Return the random streams of a layer that has initial values to draw.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if rngs is None:
+        raise ValueError(f"{type(layer).__name__} draws initial values: it needs rngs=nnx.Rngs(seed), got None")
+    return rngs
+
+
+def passes_in_order(map_size: Sequence[int], layers: Sequence[Downsample]) -> tuple[WindowPass, ...]:
+    """Return the passes of ``layers``, each on the map that the one before it leaves."""
+    found: list[WindowPass] = []
+    for layer in layers:
+        for one in layer.passes(map_size):
+            found.append(one)
+            map_size = one.output_size(map_size)
+    return tuple(found)

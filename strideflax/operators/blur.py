@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from strideflax.kernels.windows import Windows, weighted_sum
+from strideflax.kernels import window_sum
 from strideflax.operators.base import Downsample
-from strideflax.operators.border import frame, spatial_axes
-from strideflax.operators.geometry import BORDERS, Padding, Stage, explicit_pads, padded_output_size, per_axis
-from strideflax.operators.pool import max_pool
+from strideflax.operators.geometry import MODULE_PADDINGS, Padding, centred, make_window, per_axis, spatial_size
+from strideflax.operators.pool import max_over
+from strideflax.operators.receptive_field import WindowPass
+from strideflax.window import Window
 
 
 def binomial_filter(taps: int) -> np.ndarray:
@@ -42,23 +43,55 @@ def blur_pool(
         ValueError: arguments that do not fit, or a map too small for its border.
     """
     x = jnp.asarray(x)
-    axes = spatial_axes(x)
-    windows, strides = per_axis(taps, axes, "taps"), per_axis(stride, axes, "stride")
-    return separable_filter(x, [binomial_filter(k) for k in windows], strides, padding)
+    map_size = spatial_size(x)
+    return blur(x, make_window(map_size, per_axis(taps, len(map_size), "taps"), stride=stride, padding=padding))
 
 
-def separable_filter(x: Array, filters: Sequence[np.ndarray], stride: Sequence[int], padding: Padding) -> Array:
-    """Correlate each channel with the outer product of ``filters`` (one per axis) at every ``stride``-th position."""
-    windows, size = [len(f) for f in filters], x.shape[1:-1]
-    ones = (1,) * len(size)
-    pads = explicit_pads(padding, size, windows, stride, ones)
-    padded_output_size(size, windows, stride, pads, ones)
-    dtype = jnp.result_type(x.dtype, float)
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # a sum in bfloat16 would round at every tap
-    x, pads = frame(x, pads, BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros")
-    lying = Windows(x.shape[1:-1], tuple(windows), tuple(stride), ones, pads)
-    x = weighted_sum(x, windows=lying, weights=tuple(tuple(map(float, f)) for f in filters))
-    return x.astype(dtype)
+def max_blur(
+    x: Array,
+    taps: int | Sequence[int] = 3,
+    *,
+    stride: int | Sequence[int] = 2,
+    padding: str = "REFLECT",
+) -> Array:
+    """Take the maximum of every window as large as the stride, then `blur_pool`: the antialiased max pool.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, floating point, one to three spatial axes.
+        taps: filter length, an int or one per axis.
+        stride: of the blur, and size of the maximum's windows; an int or one per axis.
+        padding: of both, ``"SYMMETRIC"``, ``"SAME"``, ``"SAME_LOWER"``, ``"REFLECT"`` or ``"CIRCULAR"``.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), channels]``.
+
+    Raises:
+        ValueError: arguments that do not fit, or a map too small for its border.
+    """
+    x = jnp.asarray(x)
+    map_size = spatial_size(x)
+    if padding not in MODULE_PADDINGS:
+        raise ValueError(f"padding must be one of {', '.join(MODULE_PADDINGS)}, got {padding!r}")
+    strides, sizes = per_axis(stride, len(map_size), "stride"), per_axis(taps, len(map_size), "taps")
+    strongest = max_over(x, _dense_maximum(map_size, strides, padding))
+    return blur(strongest, make_window(map_size, sizes, stride=strides, padding=centred(padding, sizes)))
+
+
+def _dense_maximum(map_size: Sequence[int], size: tuple[int, ...], padding: str) -> Window:
+    """Return the maximum's window at stride 1, padded so that the blur sees a map of the same size."""
+    return make_window(map_size, size, padding=centred("SYMMETRIC" if padding.startswith("SAME") else padding, size))
+
+
+def blur(x: Array, window: Window) -> Array:
+    """Filter each channel as `blur_pool` does, with the window made already."""
+    return separable_filter(x, window, [binomial_filter(k) for k in window.size])
+
+
+def separable_filter(x: Array, window: Window, filters: Sequence[np.ndarray]) -> Array:
+    """Correlate each channel with the outer product of ``filters``, one as long as the window per axis."""
+    weights = tuple(tuple(map(float, factors)) for factors in filters)
+    wide = jnp.promote_types(x.dtype, jnp.float32)  # a sum in bfloat16 would round at every tap
+    return window_sum(x.astype(wide), window, weights).astype(jnp.result_type(x.dtype, float))
 
 
 class BlurPool(Downsample):
@@ -73,12 +106,12 @@ class BlurPool(Downsample):
     default_window = 3
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its blurred, subsampled self."""
-        return blur_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its blurred, subsampled self."""
+        return blur(x, self.window_on(x.shape[1:-1]).at_stride(stride))
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return its one step, separable."""
-        return (self.stage(size, self.window, self.stride, separable=True),)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass, separable."""
+        return (WindowPass(window=self.window_on(map_size), features=self.in_features, separable=True),)
 
 
 class MaxBlur(BlurPool):
@@ -89,22 +122,11 @@ class MaxBlur(BlurPool):
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its blurred, subsampled local maxima."""
-        size = x.shape[1:3]
-        strongest = max_pool(x, self.stride, stride=1, padding=self._dense_rule(size))
+        """Map ``[batch, *spatial, channels]`` to its blurred, subsampled local maxima."""
+        strongest = max_over(x, _dense_maximum(x.shape[1:-1], self.stride, self.padding))
         return super().at_stride(strongest, stride)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return the maximum's step at stride 1 and the blur's."""
-        dense = Stage(
-            window=self.stride,
-            stride=(1, 1),
-            pads=explicit_pads(self._dense_rule(size), size, self.stride, (1, 1), (1, 1)),
-            border=BORDERS.get(self.padding, "zeros"),
-            features=self.in_features,
-        )
-        return dense, *super().stages(size)
-
-    def _dense_rule(self, size: Sequence[int]) -> Padding:
-        """Return the padding that keeps the size at stride 1, so that the blur sees a map of ``size``."""
-        return self.padding if self.padding in BORDERS else tuple(((k - 1) // 2, k // 2) for k in self.stride)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the maximum's pass at stride 1 and the blur's."""
+        dense = _dense_maximum(map_size, self.stride, self.padding)
+        return WindowPass(window=dense, features=self.in_features), *super().passes(map_size)

@@ -1,15 +1,62 @@
-"""Convolutions with a fixed low-pass beside them: conv-blur, and the shortcut of ResNet-D."""
+"""Convolutions with a fixed low-pass beside them: conv-blur, the shortcut of ResNet-D, and a blurred shortcut."""
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.base import Downsample
-from strideflax.operators.blur import BlurPool
-from strideflax.operators.geometry import Stage
-from strideflax.operators.pool import AvgPool
+from strideflax.operators.base import Downsample, passes_in_order
+from strideflax.operators.blur import BlurPool, blur_pool
+from strideflax.operators.conv import conv
+from strideflax.operators.geometry import centred, per_axis, spatial_size
+from strideflax.operators.pool import AvgPool, avg_pool
+from strideflax.operators.receptive_field import WindowPass
 from strideflax.operators.strided import StridedConv
+
+
+def conv_blur(
+    x: Array, kernel: Array, *, taps: int = 3, stride: int | Sequence[int] = 2, padding: str = "REFLECT"
+) -> Array:
+    """Convolve at every position, take the ReLU, blur with a binomial filter and keep every ``stride``-th pixel.
+
+    Args:
+        x: ``[batch, *spatial, in_channels]``, one to three spatial axes.
+        kernel: ``[*window, in_channels, out_channels]``.
+        taps: length of the filter, on each axis with a stride above 1.
+        stride: an int or one per axis.
+        padding: ``"SYMMETRIC"``, ``"SAME"``, ``"SAME_LOWER"``, ``"REFLECT"`` or ``"CIRCULAR"``, of both.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), out_channels]``.
+
+    Raises:
+        ValueError: as `strideflax.conv` and `strideflax.blur_pool`.
+    """
+    dense = nnx.relu(conv(x, kernel, padding=centred(padding, jnp.shape(kernel)[:-2])))
+    strides = per_axis(stride, len(spatial_size(dense)), "stride")
+    lengths = [taps if s > 1 else 1 for s in strides]
+    return blur_pool(dense, lengths, stride=strides, padding=centred(padding, lengths))
+
+
+def resnet_d_shortcut(x: Array, kernel: Array, *, stride: int | Sequence[int] = 2, padding: str = "SYMMETRIC") -> Array:
+    """Average blocks of ``stride`` pixels, then convolve 1 x 1: ResNet-D's projection, which reads every pixel.
+
+    Args:
+        x: ``[batch, *spatial, in_channels]``, one to three spatial axes.
+        kernel: ``[1, ..., in_channels, out_channels]``.
+        stride: an int or one per axis.
+        padding: fills the last block of sizes that the stride does not divide; zeros are not counted in the mean.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), out_channels]``.
+
+    Raises:
+        ValueError: as `strideflax.conv` and `strideflax.avg_pool`.
+    """
+    x = jnp.asarray(x)
+    strides = per_axis(stride, len(spatial_size(x)), "stride")
+    return conv(avg_pool(x, strides, padding=centred(padding, strides)), kernel)
 
 
 class ConvBlur(Downsample):
@@ -17,91 +64,109 @@ class ConvBlur(Downsample):
 
     ``y = blur(relu(conv(x)))[::s]``, at s^2 times the strided convolution's cost, with a low-pass right before the
     subsampling. ``window`` is the convolution's, as for every operator that convolves, since the model hands it the
-    kernel size; ``taps`` is the filter's length (in a model, to ablate it, take ``blur_pool`` placed "after", which
-    is the same chain with the block's BatchNorm in front of the ReLU). A 1 x 1 window is the projection of a
-    shortcut: linear and, as it commutes with the filter, after it, ``y = conv1x1(blur(x)[::s])``.
+    kernel size; ``taps`` is the filter's length. On a block's shortcut stands `BlurProjection` instead.
 
-    Phase: the filter's, 0 for an odd length, for both forms. Border: the convolution's and the filter's are the same
-    rule; zeros darken the rim. Source: Zhang 2019 (arXiv:1904.11486).
+    Phase: the filter's, 0 for an odd length. Border: the convolution's and the filter's are the same rule; zeros darken the
+    rim. Source: Zhang 2019 (arXiv:1904.11486).
     """
 
     convolves = True
     default_window = 3
+    default_taps = 3
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        taps: int = 3,
-        rngs: nnx.Rngs,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
-        self.projects = max(self.window) == 1
-        self.conv = StridedConv(in_features, out_features, stride=1, window=self.window, padding=padding, rngs=rngs)
-        blurred = self.in_features if self.projects else self.out_features
-        self.blur = BlurPool(blurred, stride=self.stride, window=taps, padding=padding)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the convolution and the filter."""
+        self.conv = _dense_conv(self, rngs)
+        self.blur = BlurPool(self.out_features, stride=self.stride, window=self.taps, padding=self.padding)
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, in_features]`` to ``[..., out_features]``."""
-        if self.projects:
-            return self.conv(self.blur.at_stride(x, stride))
+        """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
         return self.blur.at_stride(nnx.relu(self.conv(x)), stride)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return the convolution's step at stride 1 and the filter's, in the order in which they are done."""
-        return _in_order(size, (self.blur, self.conv) if self.projects else (self.conv, self.blur))
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the convolution's pass at stride 1 and the filter's."""
+        return passes_in_order(map_size, (self.conv, self.blur))
+
+
+class BlurProjection(Downsample):
+    """A blur and then a 1 x 1 convolution, ``y = conv1x1(blur(x)[::s])``: the shortcut beside `ConvBlur`.
+
+    A projection is linear, so it commutes with the filter and comes after it, on the small map. Phase and border as
+    `BlurPool`. Source: Zhang 2019 (arXiv:1904.11486).
+    """
+
+    convolves = True
+    default_window = 1
+    default_taps = 3
+
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the filter and the convolution."""
+        self.conv = _dense_conv(self, rngs)
+        self.blur = BlurPool(self.in_features, stride=self.stride, window=self.taps, padding=self.padding)
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
+        return self.conv(self.blur.at_stride(x, stride))
+
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the filter's pass and the convolution's on the small map."""
+        return passes_in_order(map_size, (self.blur, self.conv))
 
 
 class ResNetD(Downsample):
-    """A strided convolution (3 x 3 by default) whose 1 x 1 form, the projection of a shortcut, averages first.
+    """A strided convolution (3 x 3 by default), on whose shortcut stands `MeanProjection`: ResNet-D's tweak.
 
-    A real kernel is `StridedConv`. A 1 x 1 window is ``y = conv1x1(avg_pool(x, s, s))`` in place of the 1 x 1
-    convolution at stride s, which looks at one pixel of every s^2; the mean looks at all, for the price of its adds.
-
-    Phase: 0 for the real kernel, the mean's for the projection, half a pixel at stride 2: a residual block of it is
-    misaligned by that half pixel. Zero padding is not counted in the mean. Source: He et al. 2019 (arXiv:1812.01187),
-    their ResNet-D tweak on ResNet-B's main path.
+    The main path is `StridedConv`. Phase 0 on the main path, the mean's on the shortcut, half a pixel at stride 2: a residual
+    block of it is misaligned by that half pixel. Source: He et al. 2019 (arXiv:1812.01187), their ResNet-D tweak on
+    ResNet-B's main path.
     """
 
     convolves = True
     default_window = 3
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
-        self.projects = max(self.window) == 1
-        self.mean = AvgPool(in_features, stride=self.stride, padding=padding)
-        step = 1 if self.projects else self.stride
-        self.conv = StridedConv(in_features, out_features, stride=step, window=self.window, padding=padding, rngs=rngs)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the strided convolution."""
+        self.conv = StridedConv(
+            self.in_features, self.out_features, stride=self.stride, window=self.window, padding=self.padding, rngs=rngs
+        )
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, in_features]`` to ``[..., out_features]``."""
-        if self.projects:
-            return self.conv(self.mean.at_stride(x, stride))
+        """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
         return self.conv.at_stride(x, stride)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return the strided convolution's step, or the mean's and the projection's."""
-        return _in_order(size, (self.mean, self.conv) if self.projects else (self.conv,))
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the strided convolution's pass."""
+        return self.conv.passes(map_size)
 
 
-def _in_order(size: Sequence[int], layers: Sequence[Downsample]) -> tuple[Stage, ...]:
-    """Return the steps of ``layers``, each on the map that the one before it leaves."""
-    stages: list[Stage] = []
-    for layer in layers:
-        for stage in layer.stages(size):
-            stages.append(stage)
-            size = stage.output(size)
-    return tuple(stages)
+class MeanProjection(Downsample):
+    """A mean over blocks and then a 1 x 1 convolution, ``y = conv1x1(avg_pool(x, s, s))``: ResNet-D's shortcut.
+
+    The 1 x 1 convolution at stride s looks at one pixel of every s^2; the mean looks at all, for the price of its adds.
+    Phase: the mean's, half a pixel at stride 2. Zero padding is not counted in the mean. Source: He et al. 2019
+    (arXiv:1812.01187).
+    """
+
+    convolves = True
+    default_window = 1
+
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the mean and the convolution."""
+        self.mean = AvgPool(self.in_features, stride=self.stride, padding=self.padding)
+        self.conv = _dense_conv(self, rngs)
+
+    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+        """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
+        return self.conv(self.mean.at_stride(x, stride))
+
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the mean's pass and the convolution's on the small map."""
+        return passes_in_order(map_size, (self.mean, self.conv))
+
+
+def _dense_conv(layer: Downsample, rngs: nnx.Rngs | None) -> StridedConv:
+    """Return the layer's convolution at stride 1, with its window and padding."""
+    ones = (1,) * len(layer.stride)
+    return StridedConv(
+        layer.in_features, layer.out_features, stride=ones, window=layer.window, padding=layer.padding, rngs=rngs
+    )

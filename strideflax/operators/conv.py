@@ -1,4 +1,4 @@
-"""The convolution every other part stands on: arguments checked and made explicit, then computed by `bilinear`."""
+"""The convolution every other part stands on: arguments checked and made explicit, then computed by the kernels."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from strideflax.kernels.convolution import Geometry, convolution
-from strideflax.kernels.implementation import resolve_implementation
-from strideflax.operators.border import pad_border, spatial_axes
-from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, is_int, padded_output_size, per_axis
+from strideflax.kernels import convolve, resolve_implementation
+from strideflax.operators.geometry import Padding, is_int, make_window, spatial_size
+from strideflax.window import Window
 
 IMPLEMENTATIONS = ("auto", "lax", "native", "taps", "phases")
 
@@ -46,7 +45,7 @@ def conv(
             ``"taps"`` (a matrix product per tap; one group) or ``"phases"`` (a dense convolution per phase). The gradient of
             an input with fewer than 16 channels is one dense convolution for all phases together. ``"lax"`` is XLA's own,
             gradients included: on CPU their compilation aborts the process for some small strided shapes. It also runs where
-            JAX's types say how arrays lie on a mesh (explicit sharding, `jax.shard_map`), and is what `jax.export` takes.
+            JAX's types say how arrays lie on a mesh (explicit sharding, `jax.shard_map`).
 
     Returns:
         ``[batch, *output_size, out_channels]`` in the promoted type of the arguments.
@@ -55,7 +54,8 @@ def conv(
         ValueError: ranks, channels, groups, stride, padding or dilation that do not fit, or an empty output.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
-    axes = spatial_axes(x)
+    map_size = spatial_size(x)
+    axes = len(map_size)
     if kernel.ndim != axes + 2 or 0 in kernel.shape:
         raise ValueError(
             f"kernel must be [*window, in_channels / groups, out_channels] with {axes + 2} axes, none empty, for an input of "
@@ -69,33 +69,23 @@ def conv(
             f"kernel {kernel.shape} with groups={groups} expects {group_inputs * groups} input channels and output channels "
             f"divisible by {groups}, got {inputs} input and {outputs} output channels"
         )
-    window = kernel.shape[:-2]
-    strides, dilations = per_axis(stride, axes, "stride"), per_axis(dilation, axes, "dilation")
-    pads = explicit_pads(padding, x.shape[1:-1], window, strides, dilations)
-    padded_output_size(x.shape[1:-1], window, strides, pads, dilations)
-    border = BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros"
+    window = make_window(map_size, kernel.shape[:-2], stride=stride, padding=padding, dilation=dilation)
+    if flip_kernel:
+        kernel = jnp.flip(kernel, range(axes))
+    return conv_window(x, kernel, window, groups=groups, implementation=implementation)
+
+
+def conv_window(
+    x: Array, kernel: Array, window: Window, *, groups: int = 1, implementation: str | None = None
+) -> Array:
+    """Convolve as `conv` does, with the window made already."""
     how = resolve_implementation(implementation, IMPLEMENTATIONS, x, kernel)
     if how == "taps" and groups > 1:
         raise ValueError(f"implementation 'taps' takes one group, got groups={groups}")
-    return _conv(x, kernel, strides, pads, border, dilations, groups, bool(flip_kernel), how)
+    return _conv(x, kernel, window, groups, how)
 
 
-@partial(jax.jit, static_argnums=range(2, 9))
-def _conv(
-    x: Array,
-    kernel: Array,
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-    groups: int,
-    flip_kernel: bool,
-    implementation: str,
-) -> Array:
+@partial(jax.jit, static_argnames=("window", "groups", "implementation"))
+def _conv(x: Array, kernel: Array, window: Window, groups: int, implementation: str) -> Array:
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
-    x, kernel = x.astype(dtype), kernel.astype(dtype)
-    if flip_kernel:
-        kernel = jnp.flip(kernel, range(kernel.ndim - 2))
-    if border != "zeros":
-        x, pads = pad_border(x, pads, border), ((0, 0),) * len(pads)
-    return convolution(x, kernel, Geometry(stride, pads, dilation, groups), implementation)
+    return convolve(x.astype(dtype), kernel.astype(dtype), window, groups=groups, implementation=implementation)

@@ -1,5 +1,6 @@
 """Between the maximum and the average: their sum, a learned mixture, and a gate that looks at each window."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -8,9 +9,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from strideflax.kernels import window_pixels
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Padding, Pads, Stage
-from strideflax.operators.pool import avg_pool, max_pool, resolve_window, taps
+from strideflax.operators.geometry import Padding
+from strideflax.operators.pool import max_over, mean_over, pool_window
+from strideflax.operators.receptive_field import WindowPass
+from strideflax.window import Window
 
 
 def max_avg_pool(
@@ -36,8 +40,8 @@ def max_avg_pool(
     Raises:
         ValueError: as `strideflax.max_pool`.
     """
-    strongest, mean = _both(x, window, stride, padding, dilation)
-    return (strongest + mean).astype(jnp.result_type(x, float))
+    x = jnp.asarray(x)
+    return _max_avg(x, pool_window(x, window, stride, padding, dilation))
 
 
 def mixed_pool(
@@ -63,8 +67,8 @@ def mixed_pool(
     """
     if jnp.ndim(share):
         raise ValueError(f"share must be a scalar, got shape {jnp.shape(share)}; for one per window see gated_pool")
-    strongest, mean = _both(x, window, stride, padding, dilation)
-    return (share * strongest + (1 - share) * mean).astype(jnp.result_type(x, float))
+    x = jnp.asarray(x)
+    return _mixed(x, pool_window(x, window, stride, padding, dilation), share)
 
 
 def gated_pool(
@@ -91,40 +95,36 @@ def gated_pool(
     Raises:
         ValueError: a ``mask`` that is not as large as the window, or as `strideflax.max_pool`.
     """
-    strongest, mean = _both(x, window, stride, padding, dilation)
-    x, windows, *geometry = resolve_window(x, window, stride, padding, dilation)
-    if jnp.shape(mask) != windows:
-        raise ValueError(f"mask must be as large as the window, shape {windows}, got shape {jnp.shape(mask)}")
-    gate = _gate(x, jnp.asarray(mask), windows, *geometry)
-    return (gate * strongest + (1 - gate) * mean).astype(jnp.result_type(x, float))
+    x, mask = jnp.asarray(x), jnp.asarray(mask)
+    described = pool_window(x, window, stride, padding, dilation)
+    if mask.shape != described.size:
+        raise ValueError(f"mask must be as large as the window, shape {described.size}, got shape {mask.shape}")
+    return _gated(x, described, mask)
 
 
-def _both(
-    x: Array,
-    window: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: Padding,
-    dilation: int | Sequence[int],
-) -> tuple[Array, Array]:
+def _max_and_mean(x: Array, window: Window) -> tuple[Array, Array]:
     """Return each window's maximum and mean, computed in float32 or better."""
-    x = jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))
-    return (
-        max_pool(x, window, stride=stride, padding=padding, dilation=dilation),
-        avg_pool(x, window, stride=stride, padding=padding, dilation=dilation),
-    )
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return max_over(x, window), mean_over(x, window)
 
 
-@partial(jax.jit, static_argnums=range(2, 7))
-def _gate(
-    x: Array,
-    mask: Array,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-) -> Array:
-    pixels, _ = taps(x, window, stride, pads, border, dilation)
+def _max_avg(x: Array, window: Window) -> Array:
+    strongest, mean = _max_and_mean(x, window)
+    return (strongest + mean).astype(jnp.result_type(x, float))
+
+
+def _mixed(x: Array, window: Window, share: float | Array) -> Array:
+    strongest, mean = _max_and_mean(x, window)
+    return (share * strongest + (1 - share) * mean).astype(jnp.result_type(x, float))
+
+
+def _gated(x: Array, window: Window, mask: Array) -> Array:
+    return _mixed(x, window, _gate(x, mask, window))
+
+
+@partial(jax.jit, static_argnames="window")
+def _gate(x: Array, mask: Array, window: Window) -> Array:
+    pixels, _ = window_pixels(x, window)
     weights = mask.astype(pixels.dtype).reshape(*(1,) * (pixels.ndim - 2), -1, 1)
     return jax.nn.sigmoid((pixels * weights).sum(axis=-2))
 
@@ -137,18 +137,18 @@ class MaxAvg(Downsample):
     measured it above either alone.
     """
 
-    passes = 2  # over the taps of each window, the maximum's among them
+    reads = 2  # of each window's taps, the maximum's among them
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its windows' maximum plus mean."""
-        return max_avg_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its windows' maximum plus mean."""
+        return _max_avg(x, self.window_on(x.shape[1:-1]).at_stride(stride))
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return the maximum's step, and a 1 x 1 step that stands for the other sums over the same window."""
-        maximum = self.stage(size, self.window, self.stride)
-        more = (self.passes - 1) * self.window[0] * self.window[1]
-        beside = Stage(window=(1, 1), stride=(1, 1), pads=((0, 0), (0, 0)), fan_in=more, features=self.in_features)
-        return maximum, beside
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the maximum's pass, and a 1 x 1 pass that stands for the other sums over the same window."""
+        maximum = WindowPass(window=self.window_on(map_size), features=self.in_features)
+        more = (self.reads - 1) * math.prod(self.window)
+        one = Window.dense((1,) * len(self.stride))
+        return maximum, WindowPass(window=one, fan_in=more, features=self.in_features)
 
 
 class MixedPool(MaxAvg):
@@ -159,23 +159,14 @@ class MixedPool(MaxAvg):
     constant stays. Source: Lee, Gallagher and Tu 2016 (arXiv:1509.08985), "mixed".
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs | None = None,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the logit of the maximum's share."""
         self.logit = nnx.Param(jnp.zeros(()))
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to the mixture of its windows' maximum and mean."""
+        """Map ``[batch, *spatial, channels]`` to the mixture of its windows' maximum and mean."""
         share = jax.nn.sigmoid(self.logit[...])
-        return mixed_pool(x, self.window, share, stride=stride, padding=self.rule(x.shape[1:3]))
+        return _mixed(x, self.window_on(x.shape[1:-1]).at_stride(stride), share)
 
 
 class GatedPool(MaxAvg):
@@ -187,21 +178,12 @@ class GatedPool(MaxAvg):
     multiply-add per tap. Source: Lee, Gallagher and Tu 2016 (arXiv:1509.08985), "gated".
     """
 
-    passes = 3
+    reads = 3
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs | None = None,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the mask, as large as the window."""
         self.mask = nnx.Param(jnp.zeros(self.window))
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to the gated mixture of its windows' maximum and mean."""
-        return gated_pool(x, self.window, self.mask[...], stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to the gated mixture of its windows' maximum and mean."""
+        return _gated(x, self.window_on(x.shape[1:-1]).at_stride(stride), self.mask[...])

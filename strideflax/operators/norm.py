@@ -10,9 +10,13 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
+from strideflax.kernels import window_pixels
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Padding, Pads
-from strideflax.operators.pool import resolve_window, taps
+from strideflax.operators.geometry import Padding
+from strideflax.operators.pool import pool_window
+from strideflax.window import Window
+
+FLOOR = 1e-6  # under the pixels of a generalised mean
 
 
 def lp_pool(
@@ -51,8 +55,9 @@ def lp_pool(
         raise ValueError(
             f"p must be a finite number >= 1, got {p!r}; for infinity take max_pool of the absolute values"
         )
-    x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    return _lp_pool(x, *geometry, p)
+    x = jnp.asarray(x)
+    described = pool_window(x, window, stride, padding, dilation)
+    return _lp_pool(x, described, p)
 
 
 def generalized_mean_pool(
@@ -63,7 +68,7 @@ def generalized_mean_pool(
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
-    eps: float = 1e-6,
+    eps: float = FLOOR,
 ) -> Array:
     """Take the power mean of each window, ``(mean_t max(x[t], eps)^p)^(1/p)``, over its real pixels alone.
 
@@ -90,37 +95,21 @@ def generalized_mean_pool(
         raise ValueError(f"p must be a finite scalar > 0, got {p!r}")
     if not eps > 0:
         raise ValueError(f"eps must be > 0, got {eps!r}")
-    x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    return _generalized_mean(x, *geometry, float(eps), 1.0 * p)
+    x = jnp.asarray(x)
+    described = pool_window(x, window, stride, padding, dilation)
+    return _generalized_mean(x, described, float(eps), 1.0 * p)
 
 
-@partial(jax.jit, static_argnums=range(1, 7))
-def _lp_pool(
-    x: Array,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-    p: float,
-) -> Array:
+@partial(jax.jit, static_argnames=("window", "p"))
+def _lp_pool(x: Array, window: Window, p: float) -> Array:
     x = x * jnp.sign(x)  # the absolute value, with slope 0 at 0
-    pixels, _ = taps(x, window, stride, pads, border, dilation)
+    pixels, _ = window_pixels(x, window)
     return _power_sum(pixels, p, np.ones((1,) * pixels.ndim)).astype(jnp.result_type(x.dtype, float))
 
 
-@partial(jax.jit, static_argnums=range(1, 7))
-def _generalized_mean(
-    x: Array,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-    eps: float,
-    p: float | Array,
-) -> Array:
-    pixels, real = taps(x, window, stride, pads, border, dilation)
+@partial(jax.jit, static_argnames=("window", "eps"))
+def _generalized_mean(x: Array, window: Window, eps: float, p: float | Array) -> Array:
+    pixels, real = window_pixels(x, window)
     mean = _power_sum(jnp.maximum(pixels, eps), p, real / real.sum(axis=-2, keepdims=True))
     return mean.astype(jnp.result_type(x.dtype, float))
 
@@ -143,8 +132,8 @@ class L2Pool(Downsample):
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its windows' Euclidean norms."""
-        return lp_pool(x, self.window, p=2, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its windows' Euclidean norms."""
+        return _lp_pool(x, self.window_on(x.shape[1:-1]).at_stride(stride), 2)
 
 
 class GeMPool(Downsample):
@@ -156,20 +145,11 @@ class GeMPool(Downsample):
     multiply-add per tap (powers not counted). Source: Radenovic et al. 2018 (arXiv:1711.02512).
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs | None = None,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the exponent's logarithm."""
         self.log_p = nnx.Param(jnp.log(3.0))
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its windows' power means."""
-        p = jnp.exp(self.log_p[...])
-        return generalized_mean_pool(x, self.window, p, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its windows' power means."""
+        window = self.window_on(x.shape[1:-1]).at_stride(stride)
+        return _generalized_mean(x, window, FLOOR, jnp.exp(self.log_p[...]))

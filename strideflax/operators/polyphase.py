@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
-from strideflax.operators.base import Downsample
-from strideflax.operators.border import spatial_axes
-from strideflax.operators.geometry import Stage, per_axis
-from strideflax.operators.rearrange import block_pads, phases
+from strideflax.operators.base import Downsample, streams
+from strideflax.operators.conv import conv
+from strideflax.operators.geometry import per_axis, spatial_size
+from strideflax.operators.rearrange import block_window, phases
+from strideflax.operators.receptive_field import WindowPass
 from strideflax.operators.strided import StridedConv
 
 
@@ -62,7 +63,7 @@ def polyphase_sample(x: Array, index: Array, stride: int | Sequence[int] = 2) ->
             the nearest phase is taken for an index out of range.)
     """
     components, index = _components(x, stride), jnp.asarray(index)
-    batch, count = len(components[0]), len(components)
+    batch, count = components[0].shape[0], len(components)
     weighted = jnp.issubdtype(index.dtype, jnp.floating)
     if index.shape != ((batch, count) if weighted else (batch,)):
         raise ValueError(
@@ -80,8 +81,51 @@ def polyphase_sample(x: Array, index: Array, stride: int | Sequence[int] = 2) ->
 
 def _components(x: Array, stride: int | Sequence[int]) -> list[Array]:
     x = jnp.asarray(x)
-    strides = per_axis(stride, spatial_axes(x), "stride")
+    strides = per_axis(stride, len(spatial_size(x)), "stride")
     return phases(x, strides, strides, "CIRCULAR")
+
+
+def learned_polyphase(
+    x: Array, kernel: Array, score: Array, *, stride: int | Sequence[int] = 2, key: Array | None = None
+) -> Array:
+    """Keep, per sample, the phase with the best score of a small network, see `phase_scores`.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes.
+        kernel: ``[3, ..., channels, hidden]``.
+        score: ``[hidden]``.
+        stride: an int or one per axis.
+        key: randomness of training, where phases are mixed by Gumbel-softmax weights; None keeps the best one.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), channels]``.
+
+    Raises:
+        ValueError: a stride, rank or kernel that does not fit.
+    """
+    x = jnp.asarray(x)
+    strides = per_axis(stride, len(spatial_size(x)), "stride")
+    index = _phase_by_scores(phase_scores(x, kernel, score, strides), key)
+    return polyphase_sample(x, index, strides)
+
+
+def phase_scores(x: Array, kernel: Array, score: Array, stride: int | Sequence[int] = 2) -> Array:
+    """Return ``score . mean(relu(kernel * phase))`` of each phase of ``x``, ``[batch, phases]``, float32.
+
+    The convolution is circular and the mean global, so the scores of a circularly shifted image are the same.
+    """
+    components = _components(x, stride)
+    hidden = nnx.relu(conv(jnp.concatenate(components), jnp.asarray(kernel, x.dtype), padding="CIRCULAR"))
+    spatial = tuple(range(1, hidden.ndim - 1))
+    means = hidden.mean(spatial, dtype=jnp.promote_types(hidden.dtype, jnp.float32))
+    return (means @ score).reshape(len(components), -1).T
+
+
+def _phase_by_scores(scores: Array, key: Array | None) -> Array:
+    """Return the best phase ``[batch]``, or with a key Gumbel-softmax weights ``[batch, phases]``."""
+    if key is None:
+        return jnp.argmax(scores, 1)
+    return jax.nn.softmax(scores + jax.random.gumbel(key, scores.shape, scores.dtype), 1)
 
 
 class Polyphase(Downsample):
@@ -90,7 +134,7 @@ class Polyphase(Downsample):
     The map wraps around where the stride does not divide its size, whatever the model's ``padding``.
     """
 
-    windowless = True
+    default_window = None
 
     def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
         """Sample ``x`` at ``index``, or at what `select` says if that is None; see `Downsample`."""
@@ -103,23 +147,17 @@ class Polyphase(Downsample):
         """Return ``x``: nothing is filtered before it is sampled (at the phase chosen, not at 0)."""
         return self.checked(x)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return its one step: any pixel of a block may be the one that is kept."""
-        return (self._block_stage(size, taps=0),)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass: any pixel of a block may be the one that is kept."""
+        return (self._block_pass(map_size, taps=0),)
 
-    def phase(self, size: Sequence[int]) -> None:
+    def phase(self, map_size: Sequence[int]) -> None:
         """Return None: it depends on the image."""
         return None
 
-    def _block_stage(self, size: Sequence[int], taps: int) -> Stage:
-        return Stage(
-            window=self.stride,
-            stride=self.stride,
-            pads=block_pads(size, self.stride, self.stride, "CIRCULAR"),
-            border="wrap",
-            features=self.in_features,
-            taps=taps,
-        )
+    def _block_pass(self, map_size: Sequence[int], taps: int) -> WindowPass:
+        window = block_window(map_size, self.stride, self.stride, "CIRCULAR")
+        return WindowPass(window=window, features=self.in_features, taps=taps)
 
 
 class AdaptivePolyphase(Polyphase):
@@ -134,15 +172,13 @@ class AdaptivePolyphase(Polyphase):
     image. Costs one multiply-add per input value. Source: Chaman and Dokmanic 2021 (arXiv:2011.14214).
     """
 
-    follower = Polyphase
-
     def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
         """Return ``[batch]``, the phase with the largest norm."""
         return polyphase_index(x, self.stride)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return its one step: the norms read every pixel of a block."""
-        return (self._block_stage(size, taps=math.prod(self.stride)),)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass: the norms read every pixel of a block."""
+        return (self._block_pass(map_size, taps=math.prod(self.stride)),)
 
 
 class LearnedPolyphase(Polyphase):
@@ -155,21 +191,13 @@ class LearnedPolyphase(Polyphase):
     same index or weights. Phase: None, it depends on the image. Source: Rojas-Gomez et al. 2022 (arXiv:2210.08001).
     """
 
-    follower = Polyphase
     hidden = 16
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
-        self.conv = StridedConv(in_features, self.hidden, stride=1, padding="CIRCULAR", rngs=rngs)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the scoring convolution and the weights of its channels."""
+        rngs = streams(self, rngs)
+        ones = (1,) * len(self.stride)
+        self.conv = StridedConv(self.in_features, self.hidden, stride=ones, padding="CIRCULAR", rngs=rngs)
         self.score = nnx.Param(jax.random.normal(rngs.params(), (self.hidden,)) / math.sqrt(self.hidden))
 
     def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
@@ -178,20 +206,14 @@ class LearnedPolyphase(Polyphase):
         Raises:
             ValueError: training without a key.
         """
-        scores = self.scores(x)
-        if not train:
-            return jnp.argmax(scores, 1)
-        if key is None:
+        if train and key is None:
             raise ValueError("LearnedPolyphase draws random weights in training: it needs a key, got None")
-        return jax.nn.softmax(scores + jax.random.gumbel(key, scores.shape, scores.dtype), 1)
+        return _phase_by_scores(self.scores(x), key if train else None)
 
     def scores(self, x: Array) -> Array:
         """Return the score of each phase, ``[batch, phases]``, float32."""
-        components = _components(x, self.stride)
-        hidden = nnx.relu(self.conv(jnp.concatenate(components)))
-        means = hidden.mean((1, 2), dtype=jnp.promote_types(hidden.dtype, jnp.float32))
-        return (means @ self.score[...]).reshape(len(components), -1).T
+        return phase_scores(x, self.conv.kernel[...], self.score[...], self.stride)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return its one step; its cost is the scoring convolution's over all phases."""
-        return (self._block_stage(size, taps=math.prod(self.stride) * 9 * self.hidden),)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass; its cost is the scoring convolution's over all phases."""
+        return (self._block_pass(map_size, taps=math.prod(self.stride) * 3 ** len(self.stride) * self.hidden),)

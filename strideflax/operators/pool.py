@@ -1,23 +1,19 @@
-"""Pools over sliding windows, channels last, as elementwise operations on slices of the input (see `windows`)."""
+"""The maximum and the mean over sliding windows, channels last."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
-from strideflax.kernels.implementation import resolve_implementation
-from strideflax.kernels.windows import Windows, fold, largest, pick, pixels, weighted_sum
+from strideflax.kernels import resolve_implementation, window_max, window_sum
 from strideflax.operators.base import Downsample
-from strideflax.operators.border import frame, pad_border, spatial_axes
-from strideflax.operators.geometry import BORDERS, Padding, Pads, explicit_pads, padded_output_size, per_axis, real_taps
+from strideflax.operators.geometry import Padding, make_window, require_real_pixels, spatial_size
+from strideflax.window import Window
 
 IMPLEMENTATIONS = ("auto", "slices", "lax")
-MANY_CHANNELS = (
-    64  # from which XLA's own maximum of bfloat16 is faster where no window shares a pixel and no gradient is taken
-)
 
 
 def max_pool(
@@ -48,8 +44,8 @@ def max_pool(
         ValueError: a window, stride, padding or dilation that does not fit, an empty output, or padding so wide that a
             window would hold nothing but padding.
     """
-    x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    return _max_pool(x, *geometry, resolve_implementation(implementation, IMPLEMENTATIONS, x))
+    x = jnp.asarray(x)
+    return max_over(x, pool_window(x, window, stride, padding, dilation), implementation=implementation)
 
 
 def avg_pool(
@@ -79,133 +75,53 @@ def avg_pool(
     Raises:
         ValueError: as `max_pool`.
     """
-    x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    how = resolve_implementation(implementation, IMPLEMENTATIONS, x)
-    return _avg_pool(x, *geometry, bool(count_include_pad), how)
+    x = jnp.asarray(x)
+    described = pool_window(x, window, stride, padding, dilation)
+    return mean_over(x, described, count_include_pad=count_include_pad, implementation=implementation)
 
 
-def resolve_window(
+def pool_window(
     x: Array,
     window: int | Sequence[int],
     stride: int | Sequence[int] | None,
     padding: Padding,
     dilation: int | Sequence[int],
-) -> tuple[Array, tuple[int, ...], tuple[int, ...], Pads, str, tuple[int, ...]]:
-    """Check a pool's arguments; return ``(x, window, stride, pads, border, dilation)``, explicit per axis and hashable."""
-    x = jnp.asarray(x)
-    axes = spatial_axes(x)
-    windows = per_axis(window, axes, "window")
-    strides = windows if stride is None else per_axis(stride, axes, "stride")
-    dilations = per_axis(dilation, axes, "dilation")
-    pads = explicit_pads(padding, x.shape[1:-1], windows, strides, dilations)
-    padded_output_size(x.shape[1:-1], windows, strides, pads, dilations)
-    border = BORDERS.get(padding, "zeros") if isinstance(padding, str) else "zeros"
-    if border == "zeros" and (counts := real_taps(x.shape[1:-1], windows, strides, pads, dilations)).min() == 0:
-        raise ValueError(
-            f"padding {padding!r} leaves {int((counts == 0).sum())} windows of size {windows} without a single pixel of the "
-            f"input {x.shape[1:-1]}; use less padding"
-        )
-    return x, windows, strides, pads, border, dilations
+) -> Window:
+    """Return the window that a pool's arguments describe on ``x``, each of whose places holds a pixel of ``x``.
 
-
-def taps(
-    x: Array,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-) -> tuple[Array, np.ndarray]:
-    """Return the pixels of every window, and which of them are real.
-
-    For operators that weigh a window's pixels against each other; sums and maxima are cheaper by `windows.fold`. The pixels
-    are at least float32, so that sums, powers and exponentials over them are safe for bfloat16 input.
-
-    Args:
-        x: ``[batch, *spatial, channels]``; the other arguments as `resolve_window` returns them.
-
-    Returns:
-        The pixels ``[batch, *output_size, taps, channels]``, taps in row-major order, 0 on zero padding; and a constant
-        bool ``[1, *output_size, taps, 1]``, False on zero padding alone (mirrored and wrapped pixels are real).
+    Raises:
+        ValueError: as `max_pool`.
     """
-    size, real = x.shape[1:-1], np.ones((1, 1), bool)
-    padded = pad_border(x.astype(jnp.promote_types(x.dtype, jnp.float32)), pads, border)
-    windows = Windows(padded.shape[1:-1], window, stride, dilation)
-    for n, k, s, (low, _), d, o in zip(size, window, stride, pads, dilation, windows.outputs, strict=True):
-        position = np.arange(o)[:, None] * s + np.arange(k) * d - low
-        inside = (position >= 0) & (position < n) | (border != "zeros")
-        real = (real[..., None, :, None] & inside[:, None, :]).reshape(*real.shape[:-1], o, -1)
-    return jnp.stack(list(pixels(padded, windows)), axis=-2), real[..., None]
+    map_size = spatial_size(x)
+    stride = window if stride is None else stride
+    described = make_window(map_size, window, stride=stride, padding=padding, dilation=dilation)
+    return require_real_pixels(described, map_size, padding)
 
 
-@partial(jax.jit, static_argnums=range(1, 7))
-def _max_pool(
-    x: Array,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-    implementation: str,
-) -> Array:
-    is_float = jnp.issubdtype(x.dtype, jnp.floating)
-    lowest = -np.inf if is_float else x.dtype.type(0) if x.dtype == bool else jnp.iinfo(x.dtype).min
-    x, pads = frame(x, pads, border)
-    windows = Windows(x.shape[1:-1], window, stride, dilation, pads)
-    if implementation == "lax":
-        return _reduce(x, windows, lowest, lax.max)
-    return _maximum(x, windows) if is_float else fold(x, windows, jnp.maximum, lowest)
+def max_over(x: Array, window: Window, *, implementation: str | None = None) -> Array:
+    """Take the maximum as `max_pool` does, with the window made already."""
+    return _max(x, window, resolve_implementation(implementation, IMPLEMENTATIONS, x))
 
 
-def _disjoint(windows: Windows) -> bool:
-    return windows.window == windows.stride and not any(map(any, windows.borders))
+def mean_over(x: Array, window: Window, *, count_include_pad: bool = False, implementation: str | None = None) -> Array:
+    """Take the mean as `avg_pool` does, with the window made already."""
+    return _mean(x, window, bool(count_include_pad), resolve_implementation(implementation, IMPLEMENTATIONS, x))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _maximum(x: Array, windows: Windows) -> Array:
-    if x.dtype == jnp.bfloat16 and x.shape[-1] >= MANY_CHANNELS and _disjoint(windows):
-        return _reduce(x, windows, -np.inf, lax.max)
-    wide = jnp.promote_types(x.dtype, jnp.float32)  # XLA would round bfloat16 after every single maximum
-    return fold(x.astype(wide), windows, jnp.maximum, -np.inf).astype(x.dtype)
+@partial(jax.jit, static_argnames=("window", "implementation"))
+def _max(x: Array, window: Window, implementation: str) -> Array:
+    return window_max(x, window, implementation=implementation)
 
 
-@_maximum.defjvp
-def _maximum_jvp(windows: Windows, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    best, place = largest(*primals, windows)
-    return best, pick(*tangents, place, windows=windows)
-
-
-@partial(jax.jit, static_argnums=range(1, 8))
-def _avg_pool(
-    x: Array,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-    count_include_pad: bool,
-    implementation: str,
-) -> Array:
+@partial(jax.jit, static_argnames=("window", "count_include_pad", "implementation"))
+def _mean(x: Array, window: Window, count_include_pad: bool, implementation: str) -> Array:
     wide = jnp.promote_types(x.dtype, jnp.float32)  # a sum in bfloat16 would round at every tap
-    dtype = jnp.result_type(x.dtype, float)
-    x, pads = frame(x.astype(wide), pads, border)
-    windows = Windows(x.shape[1:-1], window, stride, dilation, pads)
-    if implementation == "lax":
-        sums = _reduce(x, windows, 0, lax.add)
-    else:
-        sums = weighted_sum(x, windows=windows, weights=tuple((1.0,) * k for k in window))
-    if count_include_pad:
-        count = np.asarray(np.prod(window), wide)
-    else:
-        count = real_taps(windows.size, window, stride, windows.borders, dilation)[None, ..., None].astype(wide)
-    return (sums / count).astype(dtype)
-
-
-def _reduce(x: Array, windows: Windows, start: float, combine: Callable) -> Array:
-    """The plain formulation: XLA's `reduce_window`."""
-    size, strides, dilation = ((1, *axes, 1) for axes in windows[1:4])
-    pads = ((0, 0), *windows.borders, (0, 0))
-    return lax.reduce_window(x, np.asarray(start, x.dtype), combine, size, strides, pads, window_dilation=dilation)
+    sums = window_sum(x.astype(wide), window, implementation=implementation)
+    count = np.asarray(np.prod(window.size), wide)
+    if not count_include_pad:  # mirrored and wrapped pixels are real ones
+        counts = window.real_taps(x.shape[1:-1]) if window.border == "zeros" else np.full(sums.shape[1:-1], count)
+        count = counts[None, ..., None].astype(wide)
+    return (sums / count).astype(jnp.result_type(x.dtype, float))
 
 
 class MaxPool(Downsample):
@@ -216,8 +132,8 @@ class MaxPool(Downsample):
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its windows' maxima."""
-        return max_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its windows' maxima."""
+        return max_over(x, self.window_on(x.shape[1:-1]).at_stride(stride))
 
 
 class AvgPool(Downsample):
@@ -228,5 +144,5 @@ class AvgPool(Downsample):
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its windows' means."""
-        return avg_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its windows' means."""
+        return mean_over(x, self.window_on(x.shape[1:-1]).at_stride(stride))

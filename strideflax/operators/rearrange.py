@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial, reduce
 
 import jax
@@ -9,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from strideflax.kernels import pad_border
 from strideflax.operators.base import Downsample
-from strideflax.operators.border import pad_border, spatial_axes
-from strideflax.operators.geometry import BORDERS, PADDINGS, Pads, Stage, check_border, per_axis
+from strideflax.operators.geometry import PADDINGS, border_of, check_border, per_axis, spatial_size
+from strideflax.operators.receptive_field import WindowPass
+from strideflax.window import Window
 
 
 def space_to_depth(x: Array, block: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:
@@ -32,7 +35,7 @@ def space_to_depth(x: Array, block: int | Sequence[int] = 2, *, padding: str = "
         ValueError: a block, padding or rank that does not fit.
     """
     x = jnp.asarray(x)
-    blocks = per_axis(block, spatial_axes(x), "block")
+    blocks = per_axis(block, len(spatial_size(x)), "block")
     return jnp.concatenate(phases(x, blocks, blocks, padding), axis=-1)
 
 
@@ -50,13 +53,13 @@ def depth_to_space(x: Array, block: int | Sequence[int] = 2) -> Array:
         ValueError: a block or rank that does not fit, or channels that ``prod(block)`` does not divide.
     """
     x = jnp.asarray(x)
-    axes = spatial_axes(x)
+    axes = len(spatial_size(x))
     blocks = per_axis(block, axes, "block")
     if x.shape[-1] % math.prod(blocks):
         raise ValueError(f"channels must be a multiple of {math.prod(blocks)} for block {blocks}, got {x.shape[-1]}")
     y = x.reshape(*x.shape[:-1], *blocks, -1)
     order = [0, *(axis for a in range(1, axes + 1) for axis in (a, a + axes)), 2 * axes + 1]
-    return y.transpose(order).reshape(len(x), *(n * b for n, b in zip(x.shape[1:-1], blocks, strict=True)), -1)
+    return y.transpose(order).reshape(x.shape[0], *(n * b for n, b in zip(x.shape[1:-1], blocks, strict=True)), -1)
 
 
 def haar_low(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:
@@ -74,7 +77,7 @@ def haar_low(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID
         ValueError: a stride, padding or rank that does not fit.
     """
     x = jnp.asarray(x)
-    strides = _haar_strides(stride, spatial_axes(x))
+    strides = _haar_strides(stride, len(spatial_size(x)))
     return _haar(x, strides, strides, padding, low=True)
 
 
@@ -93,7 +96,7 @@ def haar_all(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID
         ValueError: a stride, padding or rank that does not fit.
     """
     x = jnp.asarray(x)
-    strides = _haar_strides(stride, spatial_axes(x))
+    strides = _haar_strides(stride, len(spatial_size(x)))
     return _haar(x, strides, strides, padding, low=False)
 
 
@@ -104,47 +107,44 @@ def _haar_strides(stride: int | Sequence[int], axes: int) -> tuple[int, ...]:
     return strides
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3), static_argnames="low")
+@partial(jax.jit, static_argnames=("stride", "step", "padding", "low"))
 def _haar(x: Array, stride: tuple[int, ...], step: tuple[int, ...], padding: str, *, low: bool) -> Array:
     signs = reduce(np.kron, [np.array([[1, 1], [1, -1]]) if s == 2 else np.ones((1, 1), int) for s in stride])
     wide = jnp.promote_types(x.dtype, jnp.float32)
     pixels = phases(x.astype(wide), stride, step, padding)
     scale = np.asarray(len(pixels) ** -0.5, wide)
-    bands = [
-        scale * reduce(jnp.add, [pixel if sign > 0 else -pixel for sign, pixel in zip(row, pixels, strict=True)])
-        for row in (signs[:1] if low else signs)
-    ]
+    bands = []
+    for row in signs[:1] if low else signs:
+        terms = [pixel if sign > 0 else -pixel for sign, pixel in zip(row, pixels, strict=True)]
+        bands.append(scale * reduce(jnp.add, terms))
     return jnp.concatenate(bands, axis=-1).astype(jnp.result_type(x.dtype, float))
 
 
 def phases(x: Array, block: Sequence[int], step: Sequence[int], padding: str) -> list[Array]:
     """Return the maps ``x[step * i + p]`` for each offset ``p`` inside a block, row by row; see `space_to_depth`."""
-    pads = block_pads(x.shape[1:-1], block, step, padding)
-    x = pad_border(x, pads, BORDERS.get(padding, "zeros"))
-    return [
-        lax.slice(
-            x,
-            (0, *offset, 0),
-            (len(x), *(n - b + p + 1 for n, b, p in zip(x.shape[1:-1], block, offset, strict=True)), x.shape[-1]),
-            (1, *step, 1),
-        )
-        for offset in np.ndindex(*block)
-    ]
+    window = block_window(x.shape[1:-1], block, step, padding)
+    x = pad_border(x, window.pads, window.border)
+    found = []
+    for offset in np.ndindex(*block):
+        stop = [n - b + p + 1 for n, b, p in zip(x.shape[1:-1], block, offset, strict=True)]
+        found.append(lax.slice(x, (0, *offset, 0), (x.shape[0], *stop, x.shape[-1]), (1, *step, 1)))
+    return found
 
 
-def block_pads(size: Sequence[int], block: Sequence[int], step: Sequence[int], padding: str) -> Pads:
-    """Return the pads, at the high end alone, that complete the last of the blocks that start every ``step`` pixels."""
+def block_window(map_size: Sequence[int], block: Sequence[int], step: Sequence[int], padding: str) -> Window:
+    """Return the window of the blocks that start every ``step`` pixels; the high end is padded to complete the last."""
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
-    pads = tuple((0, (-(-n // t) - 1) * t + b - n) for n, b, t in zip(size, block, step, strict=True))
-    if padding == "VALID" and any(map(any, pads)):
+    pads = tuple((0, (-(-n // t) - 1) * t + b - n) for n, b, t in zip(map_size, block, step, strict=True))
+    window = replace(Window.dense(block, pads=pads), stride=tuple(step), border=border_of(padding))
+    if padding == "VALID" and window.is_padded:
         raise ValueError(
-            f"blocks {tuple(block)} must divide the map of size {tuple(size)}; or choose a padding: SAME (zeros), "
+            f"blocks {tuple(block)} must divide the map of size {tuple(map_size)}; or choose a padding: SAME (zeros), "
             "REFLECT or CIRCULAR"
         )
     if padding == "REFLECT":  # wrapping may go around a small map more than once
-        check_border(padding, size, pads)
-    return pads
+        check_border(padding, map_size, pads)
+    return window
 
 
 class SpaceToDepth(Downsample):
@@ -157,26 +157,20 @@ class SpaceToDepth(Downsample):
     (arXiv:2208.03641).
     """
 
-    windowless = True
-    stacks = True
+    default_window = None
+
+    def features_from(self, in_features: int) -> int:
+        """Return ``s_h s_w in_features``: every pixel of a block is kept."""
+        return in_features * math.prod(self.stride)
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its stacked phases."""
+        """Map ``[batch, *spatial, channels]`` to its stacked phases."""
         return jnp.concatenate(phases(x, self.stride, stride, self.padding), axis=-1)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return its one step, the block, which only moves numbers."""
-        return (self._block_stage(size, taps=0),)
-
-    def _block_stage(self, size: Sequence[int], taps: int | None) -> Stage:
-        return Stage(
-            window=self.stride,
-            stride=self.stride,
-            pads=block_pads(size, self.stride, self.stride, self.padding),
-            border=BORDERS.get(self.padding, "zeros"),
-            features=self.out_features,
-            taps=taps,
-        )
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass over blocks, which only moves numbers."""
+        window = block_window(map_size, self.stride, self.stride, self.padding)
+        return (WindowPass(window=window, features=self.out_features, taps=0),)
 
 
 class HaarAll(SpaceToDepth):
@@ -191,12 +185,13 @@ class HaarAll(SpaceToDepth):
     strides = (1, 2)
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its stacked bands."""
+        """Map ``[batch, *spatial, channels]`` to its stacked bands."""
         return _haar(x, self.stride, stride, self.padding, low=False)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return its one step: each band adds up a block."""
-        return (self._block_stage(size, taps=None),)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass: each band adds up a block."""
+        window = block_window(map_size, self.stride, self.stride, self.padding)
+        return (WindowPass(window=window, features=self.out_features),)
 
 
 class HaarLow(HaarAll):
@@ -207,8 +202,10 @@ class HaarLow(HaarAll):
     `SpaceToDepth`. Source: Haar 1910; Mallat 1989.
     """
 
-    stacks = False
+    def features_from(self, in_features: int) -> int:
+        """Return ``in_features``: one band of each channel is kept."""
+        return in_features
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its low band."""
+        """Map ``[batch, *spatial, channels]`` to its low band."""
         return _haar(x, self.stride, stride, self.padding, low=True)

@@ -1,6 +1,7 @@
 """Antialiased resizing by a whole factor: the triangle filter that image libraries call "linear with antialiasing"."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -8,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from strideflax.kernels import pad_border
 from strideflax.operators.base import Downsample
 from strideflax.operators.blur import separable_filter
-from strideflax.operators.border import pad_border, spatial_axes
-from strideflax.operators.geometry import BORDERS, Pads, Stage, check_border, per_axis
+from strideflax.operators.geometry import MODULE_PADDINGS, border_of, check_border, per_axis, spatial_size
+from strideflax.operators.receptive_field import WindowPass
+from strideflax.window import Window
 
 
 def triangle_filter(stride: int) -> np.ndarray:
@@ -44,31 +47,37 @@ def resize_pool(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "SA
         ValueError: a stride or padding that does not fit, or a map too small for its border.
     """
     x = jnp.asarray(x)
-    strides = per_axis(stride, spatial_axes(x), "stride")
+    strides = per_axis(stride, len(spatial_size(x)), "stride")
     return _resize(x, strides, strides, padding)
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3))
+@partial(jax.jit, static_argnames=("stride", "step", "padding"))
 def _resize(x: Array, stride: tuple[int, ...], step: tuple[int, ...], padding: str) -> Array:
     """Apply the filters of ``stride`` at every ``step``-th position."""
-    size, pads = x.shape[1:-1], _pads(x.shape[1:-1], stride, padding)
+    map_size = x.shape[1:-1]
+    window = _triangle_window(map_size, stride, padding)
     filters = [triangle_filter(s) for s in stride]
-    y = separable_filter(pad_border(x, pads, BORDERS.get(padding, "zeros")), filters, step, "VALID")
-    if padding in BORDERS:
+    padded = pad_border(x, window.pads, window.border)
+    y = separable_filter(padded, window.without_pads().at_stride(step), filters)
+    if window.border != "zeros":
         return y
-    for axis, (n, (low, high), weights, t) in enumerate(zip(size, pads, filters, step, strict=True), start=1):
-        inside = np.correlate(np.pad(np.ones(n), (low, high)), weights)[::t]
-        y = y / inside.astype(y.dtype).reshape([-1 if a == axis else 1 for a in range(y.ndim)])
+    for axis, n in enumerate(map_size):
+        low, high = window.pads[axis]
+        inside = np.correlate(np.pad(np.ones(n), (low, high)), filters[axis])[:: step[axis]]
+        along_axis = [1] * y.ndim
+        along_axis[axis + 1] = -1
+        y = y / inside.astype(y.dtype).reshape(along_axis)
     return y
 
 
-def _pads(size: Sequence[int], stride: Sequence[int], padding: str) -> Pads:
-    """Return what the triangles overhang: half a cell before the first cell and after the last one."""
-    if padding not in Downsample.paddings:
-        raise ValueError(f"padding must be one of {', '.join(Downsample.paddings)}, got {padding!r}")
-    pads = tuple((s // 2, -n % s + s // 2) for n, s in zip(size, stride, strict=True))
-    check_border(padding, size, pads)
-    return pads
+def _triangle_window(map_size: Sequence[int], stride: Sequence[int], padding: str) -> Window:
+    """Return the triangles' window, which overhangs half a cell before the first cell and after the last one."""
+    if padding not in MODULE_PADDINGS:
+        raise ValueError(f"padding must be one of {', '.join(MODULE_PADDINGS)}, got {padding!r}")
+    pads = tuple((s // 2, -n % s + s // 2) for n, s in zip(map_size, stride, strict=True))
+    check_border(padding, map_size, pads)
+    size = [len(triangle_filter(s)) for s in stride]
+    return replace(Window.dense(size, pads=pads), stride=tuple(stride), border=border_of(padding))
 
 
 class Resize(Downsample):
@@ -80,20 +89,13 @@ class Resize(Downsample):
     Phase (s - 1) / 2, half a pixel at stride 2. The filter of ``jax.image.resize(antialias=True)``.
     """
 
-    windowless = True
+    default_window = None
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its weighted means."""
+        """Map ``[batch, *spatial, channels]`` to its weighted means."""
         return _resize(x, self.stride, stride, self.padding)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return its one step, separable."""
-        stage = Stage(
-            window=tuple(len(triangle_filter(s)) for s in self.stride),
-            stride=self.stride,
-            pads=_pads(size, self.stride, self.padding),
-            border=BORDERS.get(self.padding, "zeros"),
-            features=self.in_features,
-            separable=True,
-        )
-        return (stage,)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass, separable."""
+        window = _triangle_window(map_size, self.stride, self.padding)
+        return (WindowPass(window=window, features=self.in_features, separable=True),)

@@ -6,6 +6,7 @@ axis: no complex numbers, no FFT kernels, the same code on every device and its 
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -15,8 +16,9 @@ from flax import nnx
 from jax import Array, lax
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.border import spatial_axes
-from strideflax.operators.geometry import Stage, per_axis
+from strideflax.operators.geometry import per_axis, spatial_size
+from strideflax.operators.receptive_field import WindowPass
+from strideflax.window import Window
 
 RAMP = 4.0  # width in frequencies of DiffStride's soft edge, R in Riad et al.
 
@@ -40,7 +42,7 @@ def spectral_pool(x: Array, stride: int | Sequence[int] = 2) -> Array:
         ValueError: a stride or rank that does not fit.
     """
     x = jnp.asarray(x)
-    strides = per_axis(stride, spatial_axes(x), "stride")
+    strides = per_axis(stride, len(spatial_size(x)), "stride")
     return _filtered(x, strides, strides, None)
 
 
@@ -65,7 +67,7 @@ def diff_stride(x: Array, learned: Array, *, stride: int | Sequence[int] = 2, ra
         ValueError: strides, a ramp or a rank that do not fit.
     """
     x, learned = jnp.asarray(x), jnp.asarray(learned)
-    strides = per_axis(stride, spatial_axes(x), "stride")
+    strides = per_axis(stride, len(spatial_size(x)), "stride")
     if learned.shape != (len(strides),):
         raise ValueError(f"learned must hold one stride for each of {len(strides)} axes, got shape {learned.shape}")
     if not ramp > 0:
@@ -127,25 +129,26 @@ class SpectralPool(Downsample):
     treated alike.
     """
 
-    windowless = True
+    default_window = None
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its low frequencies."""
+        """Map ``[batch, *spatial, channels]`` to its low frequencies."""
         return _filtered(x, self.stride, stride, None)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return one step per axis that shrinks, with a window as large as the map.
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return one pass per axis that shrinks, with a window as large as the map.
 
         The periodic filter is symmetric: on an even size its two ends, ``n / 2`` to either side, are the same pixel.
         """
-        stages = []
-        for axis, (n, s) in enumerate(zip(size, self.stride, strict=True)):
-            if s > 1:
-                one_axis = [(2 * (n // 2) + 1, s, (n // 2, n // 2)) if a == axis else (1, 1, (0, 0)) for a in range(2)]
-                window, stride, pads = zip(*one_axis, strict=True)
-                stage = Stage(window=window, stride=stride, pads=pads, border="wrap", features=self.in_features, taps=n)
-                stages.append(stage)
-        return tuple(stages)
+        found = []
+        for axis, (n, s) in enumerate(zip(map_size, self.stride, strict=True)):
+            if s == 1:
+                continue
+            size, stride, pads = [1] * len(self.stride), [1] * len(self.stride), [(0, 0)] * len(self.stride)
+            size[axis], stride[axis], pads[axis] = 2 * (n // 2) + 1, s, (n // 2, n // 2)
+            whole = replace(Window.dense(size, pads=tuple(pads)), stride=tuple(stride), border="wrap")
+            found.append(WindowPass(window=whole, features=self.in_features, taps=n))
+        return tuple(found)
 
 
 class DiffStride(SpectralPool):
@@ -160,20 +163,11 @@ class DiffStride(SpectralPool):
     Source: Riad, Teboul, Grangier and Zeghidour 2022 (arXiv:2202.01653).
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs | None = None,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding, rngs=rngs)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the learned strides, one per axis."""
         self.learned_stride = nnx.Param(jnp.asarray(self.stride, jnp.float32))
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its masked low frequencies."""
-        masks = [soft_mask(n, s) for n, s in zip(x.shape[1:3], self.learned_stride[...], strict=True)]
+        """Map ``[batch, *spatial, channels]`` to its masked low frequencies."""
+        masks = [soft_mask(n, s) for n, s in zip(x.shape[1:-1], self.learned_stride[...], strict=True)]
         return _filtered(x, self.stride, stride, masks)

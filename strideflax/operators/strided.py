@@ -2,15 +2,62 @@
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.base import Downsample
-from strideflax.operators.conv import conv
-from strideflax.operators.geometry import Stage
-from strideflax.operators.pool import max_pool
+from strideflax.operators.base import Downsample, passes_in_order, streams
+from strideflax.operators.conv import conv, conv_window
+from strideflax.operators.geometry import Padding, centred, make_window, per_axis, spatial_size
+from strideflax.operators.pool import MaxPool, max_over
+from strideflax.operators.receptive_field import WindowPass
+from strideflax.window import Window
 
 he_normal = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+def subsample(x: Array, stride: int | Sequence[int] = 2) -> Array:
+    """Keep every ``stride``-th pixel, ``y[i] = x[s i]``.
+
+    Args:
+        x: ``[batch, *spatial, channels]``, one to three spatial axes.
+        stride: an int or one per axis.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), channels]``.
+
+    Raises:
+        ValueError: a stride or rank that does not fit.
+    """
+    x = jnp.asarray(x)
+    map_size = spatial_size(x)
+    strides = per_axis(stride, len(map_size), "stride")
+    return _take(x, strides)
+
+
+def _take(x: Array, stride: Sequence[int]) -> Array:
+    return x[:, *(slice(None, None, s) for s in stride)]
+
+
+def conv_pool(x: Array, kernel: Array, *, stride: int | Sequence[int] = 2, padding: Padding = "SYMMETRIC") -> Array:
+    """Convolve at every position, then take the maximum of windows as large as the stride.
+
+    Args:
+        x: ``[batch, *spatial, in_channels]``, one to three spatial axes.
+        kernel: ``[*window, in_channels, out_channels]``.
+        stride: of the maximum, and the size of its windows; an int or one per axis.
+        padding: ``"SYMMETRIC"``, ``"SAME"``, ``"SAME_LOWER"``, ``"REFLECT"`` or ``"CIRCULAR"``, of both.
+
+    Returns:
+        ``[batch, *ceil(spatial / stride), out_channels]``.
+
+    Raises:
+        ValueError: as `strideflax.conv` and `strideflax.max_pool`.
+    """
+    y = conv(x, kernel, padding=centred(padding, jnp.shape(kernel)[:-2]))
+    map_size = spatial_size(y)
+    strides = per_axis(stride, len(map_size), "stride")
+    return max_over(y, make_window(map_size, strides, stride=strides, padding=centred(padding, strides)))
 
 
 class StridedConv(Downsample):
@@ -25,28 +72,20 @@ class StridedConv(Downsample):
     convolves = True
     default_window = 3
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the kernel, ``[*window, in_features, out_features]``."""
         shape = (*self.window, self.in_features, self.out_features)
-        self.kernel = nnx.Param(he_normal(rngs.params(), shape))
+        self.kernel = nnx.Param(he_normal(streams(self, rngs).params(), shape))
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, in_features]`` to ``[..., out_features]``, computing in the type of ``x``."""
+        """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``, computing in the type of ``x``."""
         kernel = self.kernel[...].astype(x.dtype)
-        return conv(x, kernel, stride=stride, padding=self.rule(x.shape[1:3]))
+        return conv_window(x, kernel, self.window_on(x.shape[1:-1]).at_stride(stride))
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return its one step: every output sees all input channels."""
-        return (self.stage(size, self.window, self.stride, fan_in=self.in_features, features=self.out_features),)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass: every output sees all input channels."""
+        window = self.window_on(map_size)
+        return (WindowPass(window=window, fan_in=self.in_features, features=self.out_features),)
 
 
 class Subsample(Downsample):
@@ -56,12 +95,16 @@ class Subsample(Downsample):
     and what a 1 x 1 strided shortcut does. Phase 0.
     """
 
-    default_window = 1
-    windowless = True
+    default_window = None
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its every ``stride``-th pixel."""
-        return x[:, :: stride[0], :: stride[1]]
+        """Map ``[batch, *spatial, channels]`` to its every ``stride``-th pixel."""
+        return _take(x, stride)
+
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return its one pass, which looks at one pixel of every block."""
+        window = Window.dense((1,) * len(self.stride)).at_stride(self.stride)
+        return (WindowPass(window=window, features=self.in_features),)
 
 
 class ConvPool(Downsample):
@@ -74,23 +117,18 @@ class ConvPool(Downsample):
     convolves = True
     default_window = 3
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
-        self.conv = StridedConv(in_features, out_features, stride=1, window=self.window, padding=padding, rngs=rngs)
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the convolution and the pool."""
+        self.conv = StridedConv(
+            self.in_features, self.out_features, stride=(1,) * len(self.stride), window=self.window,
+            padding=self.padding, rngs=rngs,
+        )  # fmt: skip
+        self.pool = MaxPool(self.out_features, stride=self.stride, padding=self.padding)
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, in_features]`` to ``[..., out_features]``."""
-        return max_pool(self.conv(x), self.stride, stride=stride, padding=self.rule(x.shape[1:3], self.stride))
+        """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
+        return self.pool.at_stride(self.conv(x), stride)
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return the convolution's step and the pool's."""
-        return *self.conv.stages(size), self.stage(size, self.stride, self.stride, features=self.out_features)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the convolution's pass and the pool's."""
+        return passes_in_order(map_size, (self.conv, self.pool))

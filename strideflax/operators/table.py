@@ -1,11 +1,16 @@
-"""The table of downsampling operators. A new operator adds one file and one line here."""
+"""The table of downsampling operators: what each is on a block's main path and on its shortcut.
+
+A new operator adds one file and one line here.
+"""
+
+from dataclasses import dataclass
 
 from strideflax.operators.base import Downsample
 from strideflax.operators.blur import BlurPool, MaxBlur
-from strideflax.operators.composed import ConvBlur, ResNetD
+from strideflax.operators.composed import BlurProjection, ConvBlur, MeanProjection, ResNetD
 from strideflax.operators.mixed import GatedPool, MaxAvg, MixedPool
 from strideflax.operators.norm import GeMPool, L2Pool
-from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase
+from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase, Polyphase
 from strideflax.operators.pool import AvgPool, MaxPool
 from strideflax.operators.rearrange import HaarAll, HaarLow, SpaceToDepth
 from strideflax.operators.resize import Resize
@@ -13,37 +18,56 @@ from strideflax.operators.spectral import DiffStride, SpectralPool
 from strideflax.operators.strided import ConvPool, StridedConv, Subsample
 from strideflax.operators.weighted import LIP, SoftPool, StochasticPool
 
-DOWNSAMPLERS: dict[str, type[Downsample]] = {
-    "strided_conv": StridedConv,
-    "subsample": Subsample,
-    "max_pool": MaxPool,
-    "avg_pool": AvgPool,
-    "conv_pool": ConvPool,
-    "blur_pool": BlurPool,
-    "max_blur": MaxBlur,
-    "conv_blur": ConvBlur,
-    "resnet_d": ResNetD,
-    "l2_pool": L2Pool,
-    "gem_pool": GeMPool,
-    "max_avg": MaxAvg,
-    "mixed_pool": MixedPool,
-    "gated_pool": GatedPool,
-    "soft_pool": SoftPool,
-    "stochastic_pool": StochasticPool,
-    "lip": LIP,
-    "resize": Resize,
-    "spectral_pool": SpectralPool,
-    "diff_stride": DiffStride,
-    "aps": AdaptivePolyphase,
-    "lps": LearnedPolyphase,
-    "space_to_depth": SpaceToDepth,
-    "haar_low": HaarLow,
-    "haar_all": HaarAll,
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator's entry in the table.
+
+    Attributes:
+        main: the module on a block's main path, and what `downsampler` returns.
+        shortcut: the module on the shortcut where it is another one; None: `main`.
+    """
+
+    main: type[Downsample]
+    shortcut: type[Downsample] | None = None
+
+    @property
+    def on_shortcut(self) -> type[Downsample]:
+        """The module on the shortcut."""
+        return self.shortcut or self.main
+
+
+DOWNSAMPLERS: dict[str, Operator] = {
+    "strided_conv": Operator(StridedConv),
+    "subsample": Operator(Subsample),
+    "max_pool": Operator(MaxPool),
+    "avg_pool": Operator(AvgPool),
+    "conv_pool": Operator(ConvPool),
+    "blur_pool": Operator(BlurPool),
+    "max_blur": Operator(MaxBlur),
+    "conv_blur": Operator(ConvBlur, shortcut=BlurProjection),
+    "resnet_d": Operator(ResNetD, shortcut=MeanProjection),
+    "l2_pool": Operator(L2Pool),
+    "gem_pool": Operator(GeMPool),
+    "max_avg": Operator(MaxAvg),
+    "mixed_pool": Operator(MixedPool),
+    "gated_pool": Operator(GatedPool),
+    "soft_pool": Operator(SoftPool),
+    "stochastic_pool": Operator(StochasticPool),
+    "lip": Operator(LIP),
+    "resize": Operator(Resize),
+    "spectral_pool": Operator(SpectralPool),
+    "diff_stride": Operator(DiffStride),
+    "aps": Operator(AdaptivePolyphase, shortcut=Polyphase),  # takes the phase that the main path chose
+    "lps": Operator(LearnedPolyphase, shortcut=Polyphase),
+    "space_to_depth": Operator(SpaceToDepth),
+    "haar_low": Operator(HaarLow),
+    "haar_all": Operator(HaarAll),
 }
 
 
-def downsampler(name: str) -> type[Downsample]:
-    """Return the operator called ``name``.
+def operator_entry(name: str) -> Operator:
+    """Return the entry of the operator called ``name``.
 
     Raises:
         ValueError: there is none; the message lists all.
@@ -51,3 +75,12 @@ def downsampler(name: str) -> type[Downsample]:
     if name not in DOWNSAMPLERS:
         raise ValueError(f"unknown downsampling operator {name!r}; known: {', '.join(DOWNSAMPLERS)}")
     return DOWNSAMPLERS[name]
+
+
+def downsampler(name: str) -> type[Downsample]:
+    """Return the module class of the operator called ``name``: what stands on a block's main path.
+
+    Raises:
+        ValueError: there is none; the message lists all.
+    """
+    return operator_entry(name).main

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from strideflax.kernels import window_pixels
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Padding, Pads, Stage
-from strideflax.operators.pool import resolve_window, taps
+from strideflax.operators.geometry import Padding
+from strideflax.operators.pool import pool_window
+from strideflax.operators.receptive_field import WindowPass
 from strideflax.operators.strided import StridedConv
+from strideflax.window import Window
 
 
 def soft_pool(
@@ -39,8 +42,9 @@ def soft_pool(
     Raises:
         ValueError: as `strideflax.max_pool`.
     """
-    x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    return _importance(x, None, *geometry)
+    x = jnp.asarray(x)
+    described = pool_window(x, window, stride, padding, dilation)
+    return _importance(x, None, described)
 
 
 def local_importance_pool(
@@ -66,11 +70,12 @@ def local_importance_pool(
     Raises:
         ValueError: logits of another shape than ``x``, or as `strideflax.max_pool`.
     """
-    x, *geometry = resolve_window(x, window, stride, padding, dilation)
+    x = jnp.asarray(x)
+    described = pool_window(x, window, stride, padding, dilation)
     logits = jnp.asarray(logits)
     if logits.shape != x.shape:
         raise ValueError(f"logits must have the shape of x, {x.shape}, got {logits.shape}")
-    return _importance(x, logits, *geometry)
+    return _importance(x, logits, described)
 
 
 def stochastic_pool(
@@ -97,37 +102,22 @@ def stochastic_pool(
     Raises:
         ValueError: as `strideflax.max_pool`.
     """
-    x, *geometry = resolve_window(x, window, stride, padding, dilation)
-    return _stochastic(x, key, *geometry)
+    x = jnp.asarray(x)
+    described = pool_window(x, window, stride, padding, dilation)
+    return _stochastic(x, key, described)
 
 
-@partial(jax.jit, static_argnums=range(2, 7))
-def _importance(
-    x: Array,
-    logits: Array | None,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-) -> Array:
-    pixels, real = taps(x, window, stride, pads, border, dilation)
-    importance = pixels if logits is None else taps(logits, window, stride, pads, border, dilation)[0]
+@partial(jax.jit, static_argnames="window")
+def _importance(x: Array, logits: Array | None, window: Window) -> Array:
+    pixels, real = window_pixels(x, window)
+    importance = pixels if logits is None else window_pixels(logits, window)[0]
     weights = jax.nn.softmax(jnp.where(real, importance, -jnp.inf), axis=-2)  # subtracts the window's largest logit
     return (weights * pixels).sum(axis=-2).astype(jnp.result_type(x.dtype, float))
 
 
-@partial(jax.jit, static_argnums=range(2, 7))
-def _stochastic(
-    x: Array,
-    key: Array | None,
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
-    border: str,
-    dilation: tuple[int, ...],
-) -> Array:
-    pixels, _ = taps(jax.nn.relu(x), window, stride, pads, border, dilation)
+@partial(jax.jit, static_argnames="window")
+def _stochastic(x: Array, key: Array | None, window: Window) -> Array:
+    pixels, _ = window_pixels(jax.nn.relu(x), window)
     if key is None:
         total = pixels.sum(axis=-2, keepdims=True)
         weights = pixels / jnp.where(total > 0, total, 1)
@@ -147,8 +137,8 @@ class SoftPool(Downsample):
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its windows' softmax-weighted means."""
-        return soft_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its windows' softmax-weighted means."""
+        return _importance(x, None, self.window_on(x.shape[1:-1]).at_stride(stride))
 
 
 class StochasticPool(Downsample):
@@ -171,13 +161,11 @@ class StochasticPool(Downsample):
             return super().__call__(x)
         if key is None:
             raise ValueError("StochasticPool needs a key in training, got None; pass key=jax.random.key(seed)")
-        return stochastic_pool(
-            self.checked(x), self.window, key=key, stride=self.stride, padding=self.rule(x.shape[1:3])
-        )
+        return _stochastic(self.checked(x), key, self.window_on(x.shape[1:-1]))
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its windows' expected picks."""
-        return stochastic_pool(x, self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its windows' expected picks."""
+        return _stochastic(x, None, self.window_on(x.shape[1:-1]).at_stride(stride))
 
 
 class LIP(Downsample):
@@ -196,33 +184,27 @@ class LIP(Downsample):
 
     amplification = 12.0
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int | None = None,
-        *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
-        padding: str = "SYMMETRIC",
-        rngs: nnx.Rngs,
-    ):
-        super().__init__(in_features, out_features, stride=stride, window=window, padding=padding)
-        self.conv = StridedConv(in_features, stride=1, window=1, padding=padding, rngs=rngs)
-        self.scale = nnx.Param(jnp.zeros(in_features))
-        self.offset = nnx.Param(jnp.zeros(in_features))
+    def build(self, rngs: nnx.Rngs | None) -> None:
+        """Create the logits' convolution, scale and offset."""
+        ones = (1,) * len(self.stride)
+        self.conv = StridedConv(self.in_features, stride=ones, window=ones, padding=self.padding, rngs=rngs)
+        self.scale = nnx.Param(jnp.zeros(self.in_features))
+        self.offset = nnx.Param(jnp.zeros(self.in_features))
 
     def logits(self, x: Array) -> Array:
-        """Return each pixel's importance, ``[batch, height, width, channels]`` in 0..12, float32 or better."""
+        """Return each pixel's importance, ``[batch, *spatial, channels]`` in 0..12, float32 or better."""
         g = self.conv(x)
         g = g.astype(jnp.promote_types(g.dtype, jnp.float32))
-        g = (g - g.mean((1, 2), keepdims=True)) * jax.lax.rsqrt(g.var((1, 2), keepdims=True) + 1e-5)
-        scale, offset = (p[...].reshape(1, 1, 1, -1) for p in (self.scale, self.offset))
+        spatial = tuple(range(1, g.ndim - 1))
+        g = (g - g.mean(spatial, keepdims=True)) * jax.lax.rsqrt(g.var(spatial, keepdims=True) + 1e-5)
+        per_channel = (1,) * (g.ndim - 1) + (-1,)
+        scale, offset = self.scale[...].reshape(per_channel), self.offset[...].reshape(per_channel)
         return self.amplification * jax.nn.sigmoid(scale * g + offset)
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
-        """Map ``[batch, height, width, channels]`` to its windows' means by importance."""
-        return local_importance_pool(x, self.logits(x), self.window, stride=stride, padding=self.rule(x.shape[1:3]))
+        """Map ``[batch, *spatial, channels]`` to its windows' means by importance."""
+        return _importance(x, self.logits(x), self.window_on(x.shape[1:-1]).at_stride(stride))
 
-    def stages(self, size: Sequence[int]) -> tuple[Stage, ...]:
-        """Return the logits' 1 x 1 step at full resolution and the window's."""
-        return *self.conv.stages(size), self.stage(size, self.window, self.stride)
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the logits' 1 x 1 pass at full resolution and the window's."""
+        return *self.conv.passes(map_size), *super().passes(map_size)

@@ -1,90 +1,80 @@
 """Where the runs of a sweep are placed: processes of this machine, a Ray cluster, or Slurm."""
 
 import logging
-import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 
-import jax
-
 from strideflax.errors import UserError
-from strideflax.sweep.worker import start_worker, train_folder
+from strideflax.files import cache_folder
+from strideflax.sweep.pool import Slot, WorkerDied, shares
+from strideflax.sweep.worker import train_folder, write_failure
+from strideflax.wording import counted
 
 TICK_SECONDS = 0.5
 ATTEMPTS = 3  # a run whose worker died is placed again; one that raises is not, it is written down as failed
 
-Tick = Callable[[], None]
+Tick = Callable[[set[Path]], None]
 Engine = Callable[[Sequence[Path], Tick], None]
 
 
 def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1) -> None:
-    """Train each folder's run in a pool of processes, each with an accelerator of its own or a share of the cores.
+    """Train each folder's run in processes of this machine, each with an accelerator of its own or a share of the cores.
 
-    If a worker dies (killed, out of memory), the pool is made anew and what had not finished is placed again.
+    A worker that dies (killed, out of memory) is replaced, and its run goes on from its last checkpoint; no other run
+    notices. A run whose workers died `ATTEMPTS` times is written down as failed.
 
     Args:
         folders: run folders with a ``config.json``.
-        tick: called about twice a second.
+        tick: called about twice a second, with the folders that workers have in hand.
         workers: number of processes.
 
     Raises:
-        UserError: a run's worker died `ATTEMPTS` times.
+        UserError: worker processes can't start.
+        OSError: the disk is full or read-only.
     """
-    left = {folder: 0 for folder in folders}
-    while left:
-        with _pool(min(workers, len(left))) as pool:
-            futures = {pool.submit(train_folder, str(folder)): folder for folder in left}
-            try:
-                for done in _as_done(futures, tick):
-                    left.pop(futures[done])
-            except BrokenProcessPool:
-                for future, folder in futures.items():
-                    if folder in left and (folder / "metrics.jsonl").exists() and not _ended(future):
-                        left[folder] += 1
-            except BaseException:
-                for worker in multiprocessing.active_children():
-                    worker.terminate()  # it ends its step, and saves
-                pool.shutdown(cancel_futures=True)
-                raise
-        if hopeless := [folder for folder, deaths in left.items() if deaths >= ATTEMPTS]:
-            raise UserError(
-                f"the worker of {hopeless[0]} died {ATTEMPTS} times; is the memory enough for {workers} workers?"
-            )
+    waiting = deque(folders)
+    deaths: Counter[Path] = Counter()
+    slots = [Slot(share) for share in shares(min(workers, len(folders)))]
+    try:
+        while waiting or any(slot.folder for slot in slots):
+            for slot in slots:
+                if slot.folder is None and waiting:
+                    slot.give(waiting.popleft())
+            busy = [slot for slot in slots if slot.folder is not None]
+            tick({slot.folder for slot in busy if slot.folder is not None})
+            wait([slot.waits_on for slot in busy], timeout=TICK_SECONDS)
+            for slot in busy:
+                _take_answer(slot, waiting, deaths, workers)
+    except BaseException:
+        for slot in slots:
+            slot.stop()
+        raise
+    finally:
+        for slot in slots:
+            slot.close()
 
 
-def _as_done(futures: dict[Future[str], Path], tick: Tick) -> Iterator[Future[str]]:
-    """Yield futures as they finish, ticking meanwhile; a run's own mistake surfaces here."""
-    pending = set(futures)
-    while pending:
-        finished, pending = wait(pending, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
-        tick()
-        for future in finished:
-            future.result()
-            yield future
-
-
-def _ended(future: Future[str]) -> bool:
-    return future.done() and future.exception() is None
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    slots = context.Queue()
-    for share in _shares(workers):
-        slots.put(share)
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(slots,))
-
-
-def _shares(workers: int) -> list[dict[str, object]]:
-    """Return one share for each worker: an accelerator in turn, or an equal part of the cores."""
-    if jax.default_backend() == "gpu":
-        return [{"accelerator": str(i % jax.device_count())} for i in range(workers)]
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    return [{"cores": cores[i % len(cores) :: workers] or [cores[i % len(cores)]]} for i in range(workers)]
+def _take_answer(slot: Slot, waiting: deque[Path], deaths: Counter[Path], workers: int) -> None:
+    """Free a slot whose run has ended; a run whose worker died goes to the head of those that wait."""
+    folder = slot.folder
+    assert folder is not None
+    try:
+        answer = slot.answer()
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            slot.folder = None
+    except WorkerDied as death:
+        slot.folder = None
+        deaths[folder] += 1
+        if deaths[folder] < ATTEMPTS:
+            waiting.appendleft(folder)
+        else:
+            memory = f"is the memory enough for {counted(workers, 'worker')}?"
+            write_failure(folder, f"its worker {death}, {ATTEMPTS} times in all; {memory}")
 
 
 def ray(folders: Sequence[Path], tick: Tick, *, address: str | None = None, gpus: float = 0, cpus: float = 1) -> None:
@@ -96,20 +86,26 @@ def ray(folders: Sequence[Path], tick: Tick, *, address: str | None = None, gpus
         folders: run folders with a ``config.json``.
         tick: called about twice a second.
         address: of the cluster; None starts one on this machine.
-        gpus, cpus: what a run takes.
+        gpus, cpus: what each run takes.
     """
     try:
         import ray as engine
     except ImportError:
         raise UserError('--engine ray needs Ray: pip install "strideflax[ray]"') from None
     engine.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    deaths = (engine.exceptions.WorkerCrashedError, engine.exceptions.NodeDiedError, engine.exceptions.OutOfMemoryError)
     try:
         task = engine.remote(num_gpus=gpus, num_cpus=cpus, max_retries=ATTEMPTS, retry_exceptions=False)(train_folder)
-        pending = [task.remote(str(folder.absolute())) for folder in folders]
-        while pending:
-            finished, pending = engine.wait(pending, timeout=TICK_SECONDS)
-            tick()
-            engine.get(finished)
+        left = {task.remote(str(folder.absolute())): folder for folder in folders}
+        while left:
+            finished, _ = engine.wait(list(left), timeout=TICK_SECONDS)
+            tick(set())
+            for reference in finished:
+                folder = left.pop(reference)
+                try:
+                    engine.get(reference)
+                except deaths as error:
+                    write_failure(folder, f"its worker died {1 + ATTEMPTS} times: {error}")
     finally:
         engine.shutdown()
 
@@ -119,24 +115,27 @@ def slurm(
 ) -> None:
     """Train each folder's run as a job of a Slurm array, through submitit; jobs that are preempted are requeued.
 
+    submitit keeps pickles of its jobs in the user's cache folder, which has to be on a file system that all nodes see.
+
     Args:
         folders: run folders with a ``config.json``.
         tick: called about twice a second.
         partition: Slurm's; None is its default.
-        gpus: a job.
+        gpus: per job.
         cluster: submitit's; ``"local"`` runs the jobs as processes of this machine.
     """
     try:
         import submitit
     except ImportError:
         raise UserError('--engine slurm needs submitit: pip install "strideflax[slurm]"') from None
-    executor = submitit.AutoExecutor(folder=folders[0].absolute().parent / ".slurm", cluster=cluster)
+    executor = submitit.AutoExecutor(folder=cache_folder().absolute() / "slurm", cluster=cluster)
     executor.update_parameters(name="strideflax", timeout_min=24 * 60, gpus_per_node=gpus, cpus_per_task=4)
     if partition:
         executor.update_parameters(slurm_partition=partition)
     jobs = executor.map_array(train_folder, [str(folder.absolute()) for folder in folders])
     while not all(job.done() for job in jobs):
-        tick()
+        tick(set())
         time.sleep(TICK_SECONDS)
-    for job in jobs:
-        job.result()
+    for folder, job in zip(folders, jobs, strict=True):
+        if error := job.exception():
+            write_failure(folder, f"its job {job.job_id} failed: {error}")

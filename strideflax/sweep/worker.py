@@ -1,47 +1,60 @@
-"""What a worker does, on whatever machine an engine puts it: train the run whose folder it is given."""
+"""What a worker does, on whatever machine an engine puts it: train the runs whose folders it is given."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-from strideflax.config import Config
 from strideflax.environment import versions
 from strideflax.errors import one_line
-from strideflax.process import StopSignal, keep_memory, quiet_storage
+from strideflax.process import StoppedAtOnce, StopSignal, keep_memory, quiet_storage
 from strideflax.training.result import FAILED, TrainingResult, read_result, write_result
 from strideflax.training.run_folder import InUseError, RunFolderError, read_run_config
 
-_stop: StopSignal | None = None  # in a worker of the local engine
+READY = "ready"  # what a worker process of this machine says first
+LOCK_SECONDS = 2.0  # a sweep that looks at a run's lock has it for a moment, and so has a worker that is just ending
+
+_stop: StopSignal | None = None  # in a worker process of this machine
 
 
-def train_folder(folder: str) -> str:
-    """Train the run that ``folder/config.json`` describes, or go on with it; return its status.
+@dataclass(frozen=True)
+class Share:
+    """A worker's part of its machine: cores by their numbers, or one accelerator by its number."""
 
-    A run that fails is written down as such, with the error, and raises nothing: the others go on. A disk's trouble is
-    not the run's: it is raised.
+    cores: tuple[int, ...] = ()
+    accelerator: str | None = None
+
+
+def serve(share: Share, pipe: Connection) -> None:
+    """Train the runs whose folders come through ``pipe``, one after another, and answer each with its status.
+
+    A disk's trouble is not a run's: the answer is then the error. The process ends with the pipe, with the process that
+    started it, or when it is asked to by SIGTERM, upon which a run saves after its step. Ctrl-C is the sweep's to answer.
     """
-    from strideflax.compile_cache import keep_compiled
-    from strideflax.training import Interrupted, train
-
-    path = Path(folder)
-    keep_memory()
-    keep_compiled(path.parent / ".compiled")  # runs of one shape, such as the seeds of an operator, share a program
-    config = read_run_config(path)
-    try:
-        return str(train(config, path, should_stop=lambda: _stop is not None and _stop()).status)
-    except InUseError:
-        return "running"  # another process has it: left to it
-    except Interrupted:
-        return "started"
-    except (RunFolderError, OSError):
-        raise  # the folder is not ours, or can't be written: nothing to write down
-    except Exception as error:
-        if read_result(path) is None:
-            write_result(path, _failure(config, error))
-        return "failed"
+    global _stop
+    quiet_storage()
+    _stop = StopSignal()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if share.accelerator is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = share.accelerator
+    elif hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, share.cores)
+    with contextlib.suppress(EOFError, OSError, StoppedAtOnce):  # nobody asks any more
+        pipe.send(READY)
+        while not _stop.number:
+            folder = pipe.recv()
+            try:
+                answer: str | Exception = train_folder(folder)
+            except (RunFolderError, OSError) as error:
+                answer = error
+            pipe.send(answer)
 
 
 def _end_with_parent() -> None:
@@ -50,33 +63,45 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _failure(config: Config, error: Exception) -> TrainingResult:
-    return TrainingResult(
-        status=FAILED,
-        error=f"{type(error).__name__}: {one_line(error)}"[:500],
-        traceback=traceback.format_exception(error)[-20:],
-        seed=config.seed,
-        versions=versions(),
-        config=config.to_dict(),
-    )
+def train_folder(folder: str) -> str:
+    """Train the run that ``folder/config.json`` describes, or go on with it; return its status.
 
+    A run that fails is written down as such, with the error, and raises nothing: the others go on.
 
-def start_worker(slots: "object") -> None:
-    """Bind this worker process to one slot: an accelerator, or a share of the cores. Runs before JAX computes.
-
-    Ctrl-C is the sweep's to answer: it asks its workers by SIGTERM, upon which a run saves after its step. When the sweep is
-    gone, its workers go too.
-
-    Args:
-        slots: a queue of dicts, ``{"cores": [...]}`` or ``{"accelerator": "0"}``; each worker takes one.
+    Raises:
+        RunFolderError: the folder is not ours, so nothing is written down.
+        OSError: the folder can't be written.
     """
-    global _stop
-    quiet_storage()
-    _stop = StopSignal()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    share = slots.get()  # type: ignore[attr-defined]
-    if "accelerator" in share:
-        os.environ["CUDA_VISIBLE_DEVICES"] = share["accelerator"]
-    elif hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, share["cores"])
+    from strideflax.compile_cache import keep_compiled
+    from strideflax.training import Interrupted, train
+
+    path = Path(folder)
+    keep_memory()
+    keep_compiled()  # runs of one shape, such as the seeds of an operator, share a program
+    config = read_run_config(path)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return train(config, path, should_stop=lambda: _stop is not None and _stop()).status
+        except InUseError:
+            if time.monotonic() > deadline:
+                return "running"  # another process trains it: it is left to that one
+            time.sleep(0.1)
+        except Interrupted:
+            return "started"
+        except (RunFolderError, OSError):
+            raise
+        except Exception as error:
+            if read_result(path) is None:
+                text = f"{type(error).__name__}: {one_line(error)}"[:500]
+                write_failure(path, text, traceback.format_exception(error)[-20:])
+            return FAILED
+
+
+def write_failure(folder: Path, error: str, lines: list[str] | None = None) -> None:
+    """Write down that a run could not be trained: ``error`` says why, ``lines`` are the end of a traceback."""
+    config = read_run_config(folder)
+    result = TrainingResult(
+        status=FAILED, error=error, traceback=lines, seed=config.seed, versions=versions(), config=config.to_dict()
+    )
+    write_result(folder, result)

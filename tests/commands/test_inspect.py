@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from strideflax.__main__ import main
+from strideflax.operators.table import DOWNSAMPLERS
 
 ROOT = Path(__file__).parents[2]
 STRIDED, POOLED = str(ROOT / "configs/stride2.py"), str(ROOT / "configs/maxpool.py")
@@ -40,12 +41,41 @@ def test_table_has_a_row_a_layer_the_totals_and_the_verdicts(capsys):
 
 
 def test_nothing_is_cut_off_for_any_operator(capsys):
-    from strideflax.operators.table import DOWNSAMPLERS
-
     for name in DOWNSAMPLERS:
         table = inspect(capsys, "--config", STRIDED, f"--config.model.downsample={name}")
         assert "…" not in table
         assert name in table
+
+
+@pytest.mark.parametrize("words", [[], ["--size", 224, 224], ["--compare", POOLED, "--size", 224, 224]], ids=str)
+def test_it_fits_a_terminal_of_80_columns(capsys, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in DOWNSAMPLERS:
+        printed = inspect(capsys, "--config", STRIDED, f"--config.model.downsample={name}", *words)
+        assert max(len(line) for line in printed.splitlines()) <= 80, name
+        assert "columns, or --json, show more of each layer." in printed
+        assert "…" not in printed
+
+
+def test_a_narrow_table_has_the_same_numbers_in_fewer_columns(capsys, monkeypatch):
+    def rows() -> list[str]:
+        printed = inspect(capsys, "--config", STRIDED, "--config.model.padding=SAME")
+        return [" ".join(line.split()) for line in printed.splitlines()]
+
+    wide = rows()
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = rows()
+    assert "reduction/conv strided_conv 8×8×128 19 4 3 73.7 k 4.72 M 8% 32.8 k 9.3%" in wide
+    assert "reduction/conv strided_conv 8×8×128 19 4 3 73.7 k 4.72 M" in narrow
+
+
+def test_what_still_does_not_fit_is_wrapped_and_not_cut(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    printed = inspect(capsys, "--config", STRIDED)
+    assert max(len(line) for line in printed.splitlines()) <= 40
+    assert "…" not in printed
+    first, second = (line for line in printed.splitlines() if line.startswith(("stem stri", "/con ded_")))
+    assert first.split()[2] + second.split()[2] == "16×16×64"
 
 
 def test_json_is_one_object(capsys):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -117,7 +118,13 @@ def test_the_same_command_on_a_finished_run_says_so(uninterrupted, capsys, monke
         (["--config.seed={[]:1}"], "config.seed must be int, got '{[]:1}'"),
         (["--config.epochs=1e308"], "config.epochs must be a number in (0, 10000]"),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
-        (["--distributed", "here"], "--distributed must be auto or HOST:PORT,COUNT,INDEX"),
+        (["--distributed", "here"], "--distributed must be auto or HOST:PORT,COUNT,INDEX, got 'here'"),
+        (["--distributed", "here:1,2"], "--distributed must be auto or HOST:PORT,COUNT,INDEX, got 'here:1,2'"),
+        (["--distributed", "127.0.0.1:99999,1,0"], "the port must be from 1 to 65535, got 99999"),
+        (["--distributed", "127.0.0.1:0,1,0"], "the port must be from 1 to 65535, got 0"),
+        (["--distributed", "127.0.0.1:1234,2,2"], "the index must be from 0 to 1, one less than the count, got 2"),
+        (["--distributed", "host.invalid:1234,2,1"], "--distributed: host.invalid:1234 can't be used: "),
+        (["--distributed", "auto"], "--distributed can't join the other processes: "),
     ],
 )
 def test_a_mistake_is_one_line_exit_code_2_and_no_folder(words, message, tmp_path, capsys, monkeypatch):
@@ -128,6 +135,35 @@ def test_a_mistake_is_one_line_exit_code_2_and_no_folder(words, message, tmp_pat
     assert exit_info.value.code == 2
     assert message in errors
     assert errors.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_port_in_use_is_told_at_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with socket.create_server(("", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]},1,0"
+        with pytest.raises(SystemExit) as stop:
+            main(["train", *TINY, "--distributed", address, "--workdir", str(tmp_path / "run")])
+    assert stop.value.code == 2
+    assert "can't be used: Address already in use" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_key_for_weights_and_biases_nothing_is_begun(tmp_path):
+    """In a process of its own, as wandb keeps what it once read."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    words = command(*TINY, "--wandb", "a-project", "--workdir", tmp_path / "run")
+    done = subprocess.run(
+        words,
+        cwd=ROOT,
+        env=environment | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --wandb can't log in: No API key configured.")
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from strideflax.kernels.windows import Windows, fold, largest, pick, weighted_sum
+from strideflax.kernels.windows import _fold, _largest, _pick_place, window_sum
+from strideflax.window import Window
 
 # size, window, stride, dilation, pads of one axis: windows inside, at one rim, at both, over all of the map, wholly outside it
 AXES = [
@@ -27,22 +28,22 @@ def both(first, second, fill):
         np.random.default_rng(0).integers(-4, 5, (2, *size, 3)).astype(np.float32)
     )  # small whole numbers: sums are exact
     padded = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
-    windows = Windows(size, window, stride, dilation, pads)
-    return x, windows, padded, windows.over(padded)
+    described = Window(size=window, stride=stride, pads=pads, dilation=dilation)
+    return x, described, padded, described.without_pads()
 
 
 @pytest.mark.parametrize(("first", "second"), list(zip(AXES, AXES[1:] + AXES[:1], strict=True)))
 class TestPads:
     def test_a_fold(self, first, second):
         x, windows, padded, whole = both(first, second, -np.inf)
-        expected = fold(padded, whole, jnp.maximum, 0.0)
-        np.testing.assert_array_equal(fold(x, windows, jnp.maximum, -np.inf), expected)
+        expected = _fold(padded, whole, jnp.maximum, 0.0)
+        np.testing.assert_array_equal(_fold(x, windows, jnp.maximum, -np.inf), expected)
 
     def test_a_sum_and_its_gradient(self, first, second):
         x, windows, padded, whole = both(first, second, 0)
-        weights = tuple(tuple(float(t + 1) for t in range(k)) for k in windows.window)
-        expected, transpose = jax.vjp(lambda x: weighted_sum(x, windows=whole, weights=weights), padded)
-        found, gather = jax.vjp(lambda x: weighted_sum(x, windows=windows, weights=weights), x)
+        weights = tuple(tuple(float(t + 1) for t in range(k)) for k in windows.size)
+        expected, transpose = jax.vjp(lambda x: window_sum(x, whole, weights), padded)
+        found, gather = jax.vjp(lambda x: window_sum(x, windows, weights), x)
         np.testing.assert_array_equal(found, expected)
         (low, _), (left, _) = windows.pads
         inner = transpose(expected)[0][:, low : low + x.shape[1], left : left + x.shape[2]]
@@ -50,11 +51,11 @@ class TestPads:
 
     def test_a_maximum_s_place_and_its_gradient(self, first, second):
         x, windows, padded, whole = both(first, second, -np.inf)
-        for found, expected in zip(largest(x, windows), largest(padded, whole), strict=True):
+        for found, expected in zip(_largest(x, windows), _largest(padded, whole), strict=True):
             np.testing.assert_array_equal(found, expected)
-        best, place = largest(x, windows)
+        best, place = _largest(x, windows)
         g = np.arange(best.size, dtype=np.float32).reshape(best.shape)
-        gathered = jax.vjp(lambda x: pick(x, place, windows=windows), x)[1](g)[0]
+        gathered = jax.vjp(lambda x: _pick_place(x, place, map_size=x.shape[1:-1], window=windows), x)[1](g)[0]
         (low, _), (left, _) = windows.pads
-        whole_gradient = jax.vjp(lambda x: pick(x, place, windows=whole), padded)[1](g)[0]
+        whole_gradient = jax.vjp(lambda x: _pick_place(x, place, map_size=x.shape[1:-1], window=whole), padded)[1](g)[0]
         np.testing.assert_array_equal(gathered, whole_gradient[:, low : low + x.shape[1], left : left + x.shape[2]])

@@ -2,8 +2,8 @@ import numpy as np
 from drawing.window_figures import chain_macs, draw_sampling, draw_windows, grow_fields
 from flax import nnx
 
-from strideflax.operators.geometry import Field
 from strideflax.operators.pool import MaxPool
+from strideflax.operators.receptive_field import Field
 from strideflax.operators.strided import StridedConv
 
 

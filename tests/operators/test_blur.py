@@ -132,10 +132,10 @@ def test_max_blur_is_a_dense_maximum_then_a_blur(random):
         jax.jit(MaxBlur(3, padding="CIRCULAR").__call__)(x), blurred(wrapped, taps=3, padding="CIRCULAR")
     )
     assert MaxBlur(3).phase((7, 8)) == (0.5, 0.5)
-    fields = [stage.window for stage in MaxBlur(3).stages((7, 8))]
+    fields = [one.window.size for one in MaxBlur(3).passes((7, 8))]
     assert fields == [(2, 2), (3, 3)]
 
 
 def test_blur_costs_a_separable_filter():
-    assert BlurPool(3, window=5).stages((8, 8))[0].macs((8, 8)) == 16 * 10 * 3
+    assert BlurPool(3, window=5).passes((8, 8))[0].macs((8, 8)) == 16 * 10 * 3
     assert conv(jnp.zeros((1, 8, 8, 3)), jnp.zeros((5, 5, 1, 3)), stride=2, groups=3).shape == (1, 4, 4, 3)

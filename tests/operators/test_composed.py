@@ -6,8 +6,8 @@ from flax import nnx
 from jax.test_util import check_grads
 from operators import reference
 
-from strideflax.operators.composed import ConvBlur, ResNetD
-from strideflax.operators.geometry import receptive_fields
+from strideflax.operators.composed import BlurProjection, ConvBlur, MeanProjection, ResNetD
+from strideflax.operators.receptive_field import receptive_fields
 from strideflax.operators.strided import StridedConv
 
 BINOMIAL = np.array([1, 2, 1]) / 4
@@ -58,7 +58,7 @@ def test_conv_blur_by_hand():
 
 def test_the_projection_of_conv_blur_is_linear_and_blurs_first(random, float64):
     x = random.normal(size=(2, 7, 6, 2))
-    module, kernel = layer(ConvBlur, random, window=1)
+    module, kernel = layer(BlurProjection, random)
     expected = blur_by_definition(x, (2, 2), CENTRED) @ kernel[0, 0]
     np.testing.assert_allclose(module(x), expected, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(module(-x), -expected, rtol=1e-12, atol=1e-13)
@@ -76,14 +76,14 @@ def test_conv_blur_of_one_tap_is_the_strided_convolution_with_relu(random, float
 @pytest.mark.parametrize(("padding", "pads"), [("SYMMETRIC", [(0, 1), (0, 1)]), ("CIRCULAR", "CIRCULAR")])
 def test_the_projection_of_resnet_d_averages_first(padding, pads, random, float64):
     x = random.normal(size=(2, 7, 6, 2))
-    module, kernel = layer(ResNetD, random, window=1, padding=padding)
+    module, kernel = layer(MeanProjection, random, padding=padding)
     expected = reference.avg_pool(x, (2, 2), (2, 2), pads, (1, 1)) @ kernel[0, 0]
     np.testing.assert_allclose(module(x), expected, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(module.dense(x)[:, ::2, ::2], expected, rtol=1e-12, atol=1e-13)
 
 
 def test_resnet_d_by_hand():
-    module = ResNetD(1, 2, window=1, rngs=nnx.Rngs(0))
+    module = MeanProjection(1, 2, rngs=nnx.Rngs(0))
     module.conv.kernel[...] = jnp.array([1.0, -2.0]).reshape(1, 1, 1, 2)
     x = jnp.array([[1.0, 3], [5, 7]])[None, ..., None]
     np.testing.assert_array_equal(module(x)[0, 0, 0], [4, -8])
@@ -101,7 +101,7 @@ def test_a_real_kernel_of_resnet_d_is_the_strided_convolution(random):
 
 def test_gradients_against_differences(random, float64):
     x = random.normal(size=(1, 5, 4, 2))
-    for cls, window in ((ConvBlur, 3), (ConvBlur, 1), (ResNetD, 1)):
+    for cls, window in ((ConvBlur, 3), (BlurProjection, 1), (MeanProjection, 1)):
         module, _ = layer(cls, random, window=window)
         graph, parameters = nnx.split(module)
         apply = jax.jit(lambda x, parameters, graph=graph: nnx.merge(graph, parameters)(x))
@@ -110,8 +110,8 @@ def test_gradients_against_differences(random, float64):
 
 def test_bfloat16_stays_bfloat16(random):
     x = jnp.asarray(random.normal(size=(2, 6, 6, 2)), jnp.bfloat16)
-    for cls in (ConvBlur, ResNetD):
-        module, _ = layer(cls, random, window=1)
+    for cls in (BlurProjection, MeanProjection):
+        module, _ = layer(cls, random)
         assert module(x).dtype == jnp.bfloat16
         np.testing.assert_allclose(module(x).astype(jnp.float32), module(x.astype(jnp.float32)), rtol=0.03, atol=0.03)
 
@@ -120,24 +120,24 @@ def test_bfloat16_stays_bfloat16(random):
     ("cls", "window", "macs", "size", "start"),
     [
         (ConvBlur, 3, 8 * 8 * 9 * 2 * 3 + 4 * 4 * (3 + 3) * 3, 5, 0),
-        (ConvBlur, 1, 4 * 4 * (3 + 3) * 2 + 4 * 4 * 2 * 3, 3, 0),
+        (BlurProjection, 1, 4 * 4 * (3 + 3) * 2 + 4 * 4 * 2 * 3, 3, 0),
         (ResNetD, 3, 4 * 4 * 9 * 2 * 3, 3, 0),
-        (ResNetD, 1, 4 * 4 * 4 * 2 + 4 * 4 * 2 * 3, 2, 0.5),
+        (MeanProjection, 1, 4 * 4 * 4 * 2 + 4 * 4 * 2 * 3, 2, 0.5),
     ],
 )
-def test_stages_say_costs_fields_and_phases(cls, window, macs, size, start):
+def test_passes_say_costs_fields_and_phases(cls, window, macs, size, start):
     module, at, total = cls(2, 3, window=window, rngs=nnx.Rngs(0)), (8, 8), 0
-    for stage in module.stages(at):
-        total, at = total + stage.macs(at), stage.output(at)
+    for one in module.passes(at):
+        total, at = total + one.macs(at), one.output_size(at)
     assert at == (4, 4)
     assert total == macs
-    field = receptive_fields(module.stages((8, 8)))[0]
+    field = receptive_fields(module.passes((8, 8)))[0]
     assert (field.size, field.jump, field.start) == (size, 2, start)
 
 
 def test_a_map_too_small_is_told_what_to_use():
     x = jnp.ones((1, 1, 1, 2))
-    for cls in (ConvBlur, ResNetD):
+    for cls in (BlurProjection, MeanProjection):
         with pytest.raises(ValueError, match=r"padding REFLECT needs a border of 1 .* use SAME or SYMMETRIC"):
-            cls(2, 3, window=1, padding="REFLECT", rngs=nnx.Rngs(0))(x)
+            cls(2, 3, padding="REFLECT", rngs=nnx.Rngs(0))(x)
         assert cls(2, 3, rngs=nnx.Rngs(0))(x).shape == (1, 1, 1, 3)

@@ -7,18 +7,9 @@ import pytest
 from operators import reference
 
 from strideflax import conv, output_size
-from strideflax.operators.geometry import (
-    PADDINGS,
-    Field,
-    Stage,
-    centred,
-    explicit_pads,
-    extent,
-    merge_fields,
-    per_axis,
-    real_taps,
-    receptive_fields,
-)
+from strideflax.operators.geometry import PADDINGS, centred, explicit_pads, make_window, per_axis
+from strideflax.operators.receptive_field import Field, WindowPass, merge_fields, receptive_fields
+from strideflax.window import Window, extent
 
 SIZES, WINDOWS, STRIDES, DILATIONS = range(1, 14), (1, 2, 3, 4, 5, 7), (1, 2, 3, 4), (1, 2, 3)
 
@@ -267,22 +258,22 @@ def test_merged_branches_agree_or_report_the_pixels_between_them():
         merge_fields(Field(jump=2), Field(jump=1))
 
 
-# Stages
+# Passes
 
 
-def stage(**changes):
-    values = {"window": (4, 4), "stride": (2, 2), "pads": ((1, 1), (1, 1)), "features": 1}
-    return Stage(**{**values, **changes})
+def one_pass(border="zeros", **options):
+    window = Window(size=(4, 4), stride=(2, 2), pads=((1, 1), (1, 1)), dilation=(1, 1), border=border)
+    return WindowPass(**{"window": window, "features": 1, **options})
 
 
-def test_stage_counts_its_output_and_its_multiply_adds():
-    assert stage().output((8, 8)) == (4, 4)
-    assert stage().macs((8, 8)) == 256  # 16 outputs of 16 taps
-    assert stage().real_share((8, 8)) == 196 / 256  # the published pair: 60 taps fall on padding
-    assert real_taps((8, 8), (4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1)).sum() == 196
-    assert stage(border="wrap").real_share((8, 8)) == 1.0
-    assert stage(fan_in=3, features=5).macs((8, 8)) == 256 * 15
-    assert stage(separable=True).macs((8, 8)) == 16 * 8
+def test_a_pass_counts_its_output_and_its_multiply_adds():
+    assert one_pass().output_size((8, 8)) == (4, 4)
+    assert one_pass().macs((8, 8)) == 256  # 16 outputs of 16 taps
+    assert one_pass().real_share((8, 8)) == 196 / 256  # the published pair: 60 taps fall on padding
+    assert one_pass().window.real_taps((8, 8)).sum() == 196
+    assert one_pass(border="wrap").real_share((8, 8)) == 1.0
+    assert one_pass(fan_in=3, features=5).macs((8, 8)) == 256 * 15
+    assert one_pass(separable=True).macs((8, 8)) == 16 * 8
 
 
 def test_real_taps_are_those_on_pixels():
@@ -294,13 +285,15 @@ def test_real_taps_are_those_on_pixels():
         size = (7, 8)
         tables = reference.sources(padding, size, window, stride, dilation)
         expected = sum(real.astype(int) for _, _, real in reference.taps(tables))
-        pads = explicit_pads(padding, size, window, stride, dilation)
-        np.testing.assert_array_equal(real_taps(size, window, stride, pads, dilation), expected)
+        described = make_window(size, window, stride=stride, padding=padding, dilation=dilation)
+        np.testing.assert_array_equal(described.real_taps(size), expected)
 
 
-def test_receptive_fields_run_through_stages_per_axis():
-    first = Stage(window=(3, 5), stride=(2, 1), pads=((1, 1), (0, 0)), features=1)
-    second = Stage(window=(3, 2), stride=(1, 2), pads=((1, 1), (0, 1)), dilation=(2, 1), features=1)
+def test_receptive_fields_run_through_passes_per_axis():
+    window = Window(size=(3, 5), stride=(2, 1), pads=((1, 1), (0, 0)), dilation=(1, 1))
+    first = WindowPass(window=window, features=1)
+    window = Window(size=(3, 2), stride=(1, 2), pads=((1, 1), (0, 1)), dilation=(2, 1))
+    second = WindowPass(window=window, features=1)
     assert receptive_fields([first]) == (Field(3, 2, 0.0), Field(5, 1, 2.0))
     assert receptive_fields([first, second]) == (Field(11, 2, 2.0), Field(6, 2, 2.5))
     assert receptive_fields([second], before=receptive_fields([first])) == receptive_fields([first, second])

@@ -124,8 +124,8 @@ def test_stages_count_every_pass_over_the_window_and_move_nothing():
     counts = {}
     for cls in (MaxAvg, MixedPool, GatedPool):
         pool = cls(4, stride=(2, 1), window=(3, 2))
-        first, second = pool.stages((8, 8))
-        assert second.output(first.output((8, 8))) == (4, 8)
+        first, second = pool.passes((8, 8))
+        assert second.output_size(first.output_size((8, 8))) == (4, 8)
         assert pool.phase((8, 8)) == (0, 0.5)
         counts[cls] = first.macs((8, 8)) + second.macs((4, 8))
     assert counts == {MaxAvg: 2 * 6 * 4 * 8 * 4, MixedPool: 2 * 6 * 4 * 8 * 4, GatedPool: 3 * 6 * 4 * 8 * 4}

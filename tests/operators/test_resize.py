@@ -8,7 +8,8 @@ from flax import nnx
 from jax.test_util import check_grads
 
 from strideflax import resize_pool
-from strideflax.operators.geometry import receptive_fields
+from strideflax.operators.geometry import MODULE_PADDINGS
+from strideflax.operators.receptive_field import receptive_fields
 from strideflax.operators.resize import Resize, triangle_filter
 
 resized = jax.jit(resize_pool, static_argnames=("stride", "padding"))
@@ -65,7 +66,7 @@ def test_it_is_jax_s_antialiased_resize_where_the_stride_divides_the_size(stride
     np.testing.assert_allclose(resized(x, stride=stride), expected, rtol=1e-6, atol=1e-6)  # its weights are float32
 
 
-@pytest.mark.parametrize("padding", Resize.paddings)
+@pytest.mark.parametrize("padding", MODULE_PADDINGS)
 def test_a_constant_stays_that_constant(padding):
     y = resized(jnp.full((1, 7, 8, 1), 3.0), stride=2, padding=padding)
     np.testing.assert_allclose(y, np.full((1, 4, 4, 1), 3.0), rtol=1e-6)
@@ -85,9 +86,9 @@ def test_the_module_is_the_function_and_samples_a_dense_map(random):
         np.testing.assert_array_equal(y, resize_pool(x, (2, 3), padding=padding))
         np.testing.assert_allclose(operator.dense(x)[:, ::2, ::3], y, rtol=1e-6, atol=1e-6)
         assert operator.phase((7, 8)) == (0.5, 1.0)
-        assert [f.size for f in receptive_fields(operator.stages((7, 8)))] == [4, 5]
-        (stage,) = operator.stages((7, 8))
-        assert stage.output((7, 8)) == y.shape[1:3]
+        assert [f.size for f in receptive_fields(operator.passes((7, 8)))] == [4, 5]
+        (stage,) = operator.passes((7, 8))
+        assert stage.output_size((7, 8)) == y.shape[1:3]
         assert stage.macs((7, 8)) == 4 * 3 * (4 + 5) * 3
 
 

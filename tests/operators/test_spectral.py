@@ -6,7 +6,7 @@ from flax import nnx
 from jax.test_util import check_grads
 
 from strideflax import diff_stride, spectral_pool
-from strideflax.operators.geometry import receptive_fields
+from strideflax.operators.receptive_field import receptive_fields
 from strideflax.operators.spectral import DiffStride, SpectralPool, soft_mask
 
 pooled = jax.jit(spectral_pool, static_argnames="stride")
@@ -137,8 +137,8 @@ def test_the_modules_sample_a_dense_map_and_see_all_of_it(cls, random):
         assert y.shape == (2, 6, 3, 3)
         np.testing.assert_allclose(operator.dense(x)[:, ::2, ::3], y, rtol=1e-5, atol=1e-5)
         assert operator.phase((12, 9)) == (0, 0)
-        assert [f.size for f in receptive_fields(operator.stages((12, 9)))] == [13, 9]  # pixels -6 and 6 are the same
-        rows, columns = operator.stages((12, 9))
+        assert [f.size for f in receptive_fields(operator.passes((12, 9)))] == [13, 9]  # pixels -6 and 6 are the same
+        rows, columns = operator.passes((12, 9))
         assert rows.macs((12, 9)) == 12 * (6 * 9) * 3
         assert columns.macs((6, 9)) == 9 * (6 * 3) * 3
     np.testing.assert_array_equal(SpectralPool(3, stride=(2, 3))(x), spectral_pool(x, (2, 3)))

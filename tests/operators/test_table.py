@@ -12,7 +12,8 @@ from flax import nnx
 
 from strideflax import DOWNSAMPLERS, downsampler
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import receptive_fields
+from strideflax.operators.geometry import MODULE_PADDINGS
+from strideflax.operators.receptive_field import receptive_fields
 
 PADDINGS = ("SAME", "SAME_LOWER", "SYMMETRIC", "CIRCULAR", "REFLECT")
 STRIDES = (2, 3, (2, 1))
@@ -27,8 +28,8 @@ def build(name, **options):
 
 def settings(name):
     """Yield the operator with every stride and padding that it has."""
-    cls = DOWNSAMPLERS[name]
-    for stride, padding in itertools.product(STRIDES, cls.paddings):
+    cls = downsampler(name)
+    for stride, padding in itertools.product(STRIDES, MODULE_PADDINGS):
         if cls.strides is None or stride in cls.strides:
             yield build(name, stride=stride, padding=padding)
 
@@ -40,7 +41,7 @@ def few_settings(name):
     yield build(name, stride=3, padding="SAME_LOWER")
     yield build(name, stride=3, padding="REFLECT")
     yield build(name, stride=(2, 1), padding="CIRCULAR")
-    if not DOWNSAMPLERS[name].windowless:
+    if downsampler(name).default_window is not None:
         yield build(name, window=4, padding="SYMMETRIC")
         yield build(name, stride=(1, 2), window=3)
         yield build(name, window=(5, 2), padding="SAME")
@@ -52,8 +53,8 @@ def describe(operator):
 
 def test_the_first_set_is_here():
     assert set(FILTERS) <= set(DOWNSAMPLERS)
-    assert all(issubclass(cls, Downsample) for cls in DOWNSAMPLERS.values())
-    assert Downsample.paddings == PADDINGS
+    assert all(issubclass(entry.main, Downsample) for entry in DOWNSAMPLERS.values())
+    assert MODULE_PADDINGS == PADDINGS
 
 
 def test_an_unknown_operator_lists_the_known():
@@ -69,8 +70,8 @@ def test_output_size_is_n_over_s_rounded_up_and_stages_say_so(name):
             out = jax.eval_shape(operator, jax.ShapeDtypeStruct((2, *size, 1), jnp.float32))
             assert out.shape == (2, *expected, operator.out_features), describe(operator)
             reached = size
-            for stage in operator.stages(size):
-                reached = stage.output(reached)
+            for stage in operator.passes(size):
+                reached = stage.output_size(reached)
             assert reached == expected, describe(operator)
 
 
@@ -94,14 +95,14 @@ def test_the_output_is_every_s_th_pixel_of_the_dense_map_and_phase_the_centre_of
         low, high = seen.min(0), seen.max(0)
         centre = [p + s * i for p, s, i in zip(operator.phase(size), operator.stride, middle, strict=True)]
         np.testing.assert_array_equal((low + high) / 2, centre, err_msg=describe(operator))
-        fields = receptive_fields(operator.stages(size))
+        fields = receptive_fields(operator.passes(size))
         assert [f.size for f in fields] == list(high - low + 1), describe(operator)
         assert tuple(f.jump for f in fields) == operator.stride
 
 
 @every_operator
 def test_bfloat16_stays(name):
-    operator = build(name, padding=DOWNSAMPLERS[name].paddings[0])
+    operator = build(name, padding=MODULE_PADDINGS[0])
     x = jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.bfloat16)
     assert jax.eval_shape(operator, x).dtype == jnp.bfloat16
     if name in FILTERS:
@@ -111,7 +112,7 @@ def test_bfloat16_stays(name):
 @every_filter
 def test_channels_do_not_mix_unless_it_convolves(name, random):
     x = jnp.asarray(random.normal(size=(1, 6, 6, 3)), jnp.float32)
-    operator = DOWNSAMPLERS[name](3, rngs=nnx.Rngs(0))
+    operator = downsampler(name)(3, rngs=nnx.Rngs(0))
     together, alone = jax.jit(operator.__call__)(x), jax.jit(operator.__call__)(x * jnp.array([[[[1.0, 0, 0]]]]))
     assert bool((together[..., 0] == alone[..., 0]).all()) is not operator.convolves
 
@@ -122,29 +123,33 @@ def test_a_map_of_one_pixel_works_with_zeros_and_is_refused_by_a_border(name):
     for padding in ("SYMMETRIC", "SAME", "SAME_LOWER"):
         assert build(name, padding=padding)(pixel).shape == (1, 1, 1, 1)
     operator = build(name, padding="REFLECT")
-    if operator.windowless:
+    if operator.default_window is None:
         assert operator(pixel).shape == (1, 1, 1, 1)
         return
     message = r"padding REFLECT needs a border of 1 .* size 1 can fill at most 0; use SAME or SYMMETRIC"
-    for call in (operator, operator.dense, lambda x: operator.stages(x.shape[1:3])):
+    for call in (operator, operator.dense, lambda x: operator.passes(x.shape[1:3])):
         with pytest.raises(ValueError, match=message):
             call(pixel)
 
 
 @every_filter
 def test_wrong_settings_are_refused(name):
-    cls = DOWNSAMPLERS[name]
+    cls = downsampler(name)
     for padding in ("VALID", "same"):
-        expected = f"{cls.__name__}: padding must be one of {', '.join(cls.paddings)}, got {padding!r}"
+        expected = f"{cls.__name__}: padding must be one of {', '.join(MODULE_PADDINGS)}, got {padding!r}"
         with pytest.raises(ValueError, match=re.escape(expected)):
             build(name, padding=padding)
     for stride in (0, -1, 1.5, True, (2,), (1, 2, 3)):
         with pytest.raises(ValueError, match=re.escape(f"{cls.__name__}: stride must be an int >= 1 or 2 of them")):
-            build(name, stride=stride)
-    expected = "has no window to choose, got window=" if cls.windowless else "window must be an int >= 1 or 2 of them"
+            build(name, stride=stride, axes=2)
+    expected = (
+        "has no window to choose, got window="
+        if cls.default_window is None
+        else "window must be an int >= 1 or 2 of them"
+    )
     for window in (0, -1, 1.5, True, (2,), (1, 2, 3)):
         with pytest.raises(ValueError, match=f"{cls.__name__}.*{expected}"):
-            build(name, window=window)
+            build(name, window=window, axes=2)
     if cls.convolves:
         assert cls(2, 5, rngs=nnx.Rngs(0)).out_features == 5
     else:

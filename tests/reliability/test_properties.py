@@ -18,17 +18,11 @@ from strideflax.config_file import override, read_config
 from strideflax.data.dataset import channel_statistics
 from strideflax.data.load import balanced_order
 from strideflax.files import null_if_not_finite, write_json
-from strideflax.operators.geometry import (
-    PADDINGS,
-    Field,
-    Stage,
-    explicit_pads,
-    output_size,
-    real_taps,
-    receptive_fields,
-)
-from strideflax.operators.table import DOWNSAMPLERS
+from strideflax.operators.geometry import PADDINGS, explicit_pads, output_size
+from strideflax.operators.receptive_field import Field, WindowPass, receptive_fields
+from strideflax.operators.table import DOWNSAMPLERS, downsampler
 from strideflax.training.run_folder import forget_metrics_after, read_json, read_metrics
+from strideflax.window import Window
 
 pairs = st.tuples(st.integers(0, 4), st.integers(0, 4))
 small = st.integers(1, 4)
@@ -78,7 +72,7 @@ def test_real_taps_are_those_on_pixels(n, k, s, d, pair):
     windows = places(n, k, s, d, *pair)
     assume(windows)
     expected = [sum(0 <= p < n for p in window) for window in windows]
-    assert real_taps((n,), (k,), (s,), (pair,), (d,)).tolist() == expected
+    assert Window(size=(k,), stride=(s,), pads=(pair,), dilation=(d,)).real_taps((n,)).tolist() == expected
 
 
 @cases(1000, layers=st.lists(st.tuples(small, st.integers(1, 3), pairs, st.integers(1, 2)), min_size=1, max_size=4))
@@ -88,11 +82,11 @@ def test_a_receptive_field_is_what_reaches_the_output(layers):
         windows = places(len(reach), k, s, d, low, high)
         assume(windows)
         reach = [set().union(*(reach[p] for p in window if 0 <= p < len(reach))) for window in windows]
-    stages = [
-        Stage(window=(k,), stride=(s,), pads=((low, high),), dilation=(d,), features=1)
-        for k, s, (low, high), d in layers
-    ]
-    (field,) = receptive_fields(stages, [Field()])
+    passes = []
+    for k, s, (low, high), d in layers:
+        window = Window(size=(k,), stride=(s,), pads=((low, high),), dilation=(d,))
+        passes.append(WindowPass(window=window, features=1))
+    (field,) = receptive_fields(passes, [Field()])
     for i, seen in enumerate(reach):
         first = field.start + i * field.jump - (field.size - 1) / 2
         if first >= 0 and first + field.size <= size and all(d == 1 for *_, d in layers):  # no border, no holes
@@ -131,7 +125,7 @@ def test_pools_and_convolutions_are_sums_and_maxima_over_windows(n, k, s, d, rul
 def test_every_operator_gives_n_over_s_and_finite_numbers(name, size, value):
     from flax import nnx
 
-    operator = DOWNSAMPLERS[name](3, rngs=nnx.Rngs(0))
+    operator = downsampler(name)(3, rngs=nnx.Rngs(0))
     x = jnp.full((2, *size, 3), value)
     y = operator(x, index=operator.select(x) if operator.select(x) is not None else jnp.zeros(2, int))
     assert y.shape == (2, -(-size[0] // 2), -(-size[1] // 2), operator.out_features)

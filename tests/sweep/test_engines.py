@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from strideflax.errors import UserError
+from strideflax.process import StoppedAtOnce
 from strideflax.sweep import engines
 from strideflax.sweep.plan import plan_sweep, write_plan
-from strideflax.training.run_folder import read_json, read_metrics
+from strideflax.training.run_folder import is_locked, read_json, read_metrics
 
 ROOT = Path(__file__).parents[2]
 GRID = """
@@ -52,7 +54,7 @@ def outcomes(runs) -> list[tuple]:
 def undisturbed(tmp_path_factory) -> list[tuple]:
     folder = tmp_path_factory.mktemp("undisturbed")
     runs = plan(folder)
-    engines.local([run.folder for run in runs], lambda: None, workers=2)
+    engines.local([run.folder for run in runs], lambda in_hand: None, workers=2)
     return outcomes(runs)
 
 
@@ -65,7 +67,7 @@ def test_a_worker_killed_half_way_is_replaced_and_its_run_goes_on(undisturbed, t
     runs = plan(tmp_path)
     killed = []
 
-    def tick():
+    def tick(in_hand):
         if not killed and any(len(read_metrics(run.folder)) >= 2 for run in runs):
             victim = max(multiprocessing.active_children(), key=lambda process: process.pid)
             os.kill(victim.pid, signal.SIGKILL)
@@ -109,7 +111,7 @@ def test_killing_the_whole_sweep_and_starting_it_again_ends_with_the_same_table(
 def test_a_failing_run_is_written_down_and_the_others_go_on(tmp_path):
     text = GRID.replace('yield {"seed": seed}', 'yield {"seed": seed, "data.train_count": 960 if seed else 10**9}')
     runs = plan(tmp_path, text)
-    engines.local([run.folder for run in runs], lambda: None, workers=1)
+    engines.local([run.folder for run in runs], lambda in_hand: None, workers=1)
     assert [run.status for run in runs] == ["failed", "finished", "finished"]
     failure = read_json(runs[0].folder / "result.json")
     assert failure["test_accuracy"] is None
@@ -117,21 +119,89 @@ def test_a_failing_run_is_written_down_and_the_others_go_on(tmp_path):
     assert failure["seed"] == 0
 
 
-def test_runs_of_one_shape_share_a_compiled_program(tmp_path):
+def test_a_worker_that_is_killed_takes_no_other_with_it(undisturbed, tmp_path):
+    runs = plan(tmp_path)
+    survivors: set[int] = set()
+    seen_after: list[set[int]] = []
+
+    def tick(in_hand):
+        pids = {process.pid for process in multiprocessing.active_children()}
+        if survivors:
+            seen_after.append(pids)
+        elif all(len(read_metrics(run.folder)) >= 1 for run in runs[:2]):
+            victim = min(pids)
+            os.kill(victim, signal.SIGKILL)
+            survivors.update(pids - {victim})
+
+    engines.local([run.folder for run in runs], tick, workers=2)
+    assert len(survivors) == 1
+    assert survivors <= seen_after[0]
+    assert outcomes(runs) == undisturbed
+
+
+def test_a_run_that_kills_its_workers_is_written_down_and_the_others_go_on(undisturbed, tmp_path):
+    runs = plan(tmp_path)
+    victims: list[int] = []
+
+    def tick(in_hand):
+        if is_locked(runs[0].folder):
+            (process,) = multiprocessing.active_children()
+            if process.pid not in victims:
+                os.kill(process.pid, signal.SIGKILL)
+                victims.append(process.pid)
+
+    engines.local([run.folder for run in runs], tick, workers=1)
+    assert len(victims) == engines.ATTEMPTS
+    assert [run.status for run in runs] == ["failed", "finished", "finished"]
+    expected = "its worker was killed by signal 9, 3 times in all; is the memory enough for 1 worker?"
+    assert read_json(runs[0].folder / "result.json")["error"] == expected
+    assert outcomes(runs[1:]) == undisturbed[1:]
+
+
+def test_workers_that_cannot_start_end_the_sweep_in_a_line(tmp_path, monkeypatch):
+    runs = plan(tmp_path)
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))  # where there is no Python
+    with pytest.raises(UserError, match="a worker process ended with exit code 1 before it could start"):
+        engines.local([run.folder for run in runs], lambda in_hand: None, workers=2)
+    assert [run.status for run in runs] == ["waiting"] * 3
+
+
+def test_a_stop_is_asked_of_all_workers_which_save(undisturbed, tmp_path):
+    runs = plan(tmp_path)
+
+    def tick(in_hand):
+        if any(len(read_metrics(run.folder)) >= 1 for run in runs):
+            raise StoppedAtOnce(signal.SIGTERM)
+
+    with pytest.raises(StoppedAtOnce):
+        engines.local([run.folder for run in runs], tick, workers=2)
+    assert multiprocessing.active_children() == []
+    stopped = {run.status for run in runs[:2]}
+    assert "started" in stopped
+    assert "running" not in stopped
+    assert runs[2].status == "waiting"
+    engines.local([run.folder for run in runs], lambda in_hand: None, workers=2)
+    assert outcomes(runs) == undisturbed
+
+
+def test_programs_are_kept_in_the_users_cache_and_never_in_a_folder_that_is_handed_around(tmp_path, monkeypatch):
+    monkeypatch.setenv("STRIDEFLAX_CACHE", str(tmp_path / "cache"))
+
     def compiled_steps() -> list[str]:
-        return sorted(p.name for p in (tmp_path / "out" / ".compiled").glob("*/jit_step-*"))
+        return sorted(p.name for p in (tmp_path / "cache" / "compiled").glob("*/jit_step-*"))
 
     first, second, _ = (run.folder for run in plan(tmp_path))
-    engines.local([first], lambda: None, workers=1)
+    engines.local([first], lambda in_hand: None, workers=1)
     before = compiled_steps()
     assert len({name.split("-")[1] for name in before}) == 3, "one to train, one to evaluate each of two splits"
-    engines.local([second], lambda: None, workers=1)
+    engines.local([second], lambda in_hand: None, workers=1)
     assert compiled_steps() == before
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_slurm_through_submitit_ends_the_same(undisturbed, tmp_path):
     runs = plan(tmp_path)
-    engines.slurm([run.folder for run in runs[:1]], lambda: None, cluster="local")
+    engines.slurm([run.folder for run in runs[:1]], lambda in_hand: None, cluster="local")
     assert outcomes(runs[:1]) == undisturbed[:1]
 
 
@@ -140,13 +210,15 @@ import os, sys
 os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
 from pathlib import Path
 from ray.cluster_utils import Cluster
+from strideflax.errors import UserError
+from strideflax.process import StoppedAtOnce
 from strideflax.sweep import engines
 from strideflax.training.run_folder import read_metrics
 folders = [Path(p) for p in sys.argv[1:]]
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
 first, second = cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)
 lost = []
-def tick():
+def tick(in_hand):
     if not lost and any(len(read_metrics(folder)) >= 2 for folder in folders):
         cluster.remove_node(second, allow_graceful=False)
         lost.append(second)

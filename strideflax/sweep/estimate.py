@@ -1,0 +1,96 @@
+"""How long a sweep will take."""
+
+import time
+from collections.abc import Sequence
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+
+from strideflax.config import Config
+from strideflax.data import cifar10_layout, shapes
+from strideflax.inspection import count_macs
+from strideflax.model import abstract_model
+from strideflax.sweep.plan import SweepRun
+from strideflax.training.result import FINISHED, read_result
+
+TRAIN_COUNTS = {
+    "cifar10": cifar10_layout.TRAIN_COUNT,
+    "shapes": shapes.TRAIN_COUNT,
+}  # for estimates before any image is read
+SIDE = 32  # pixels of an image of either data set
+STEP_COST = 3.0  # a training step's multiply-adds over those of the forward pass
+ENOUGH = 0.02  # share of the work after which the speed so far says more than the plan
+PEAK_SHARE = 0.3  # of a matrix product's speed that a training step reaches, roughly
+
+
+class TimeLeft:
+    """About how long a sweep still takes: said before it starts, and better and better while it runs.
+
+    Args:
+        runs: all runs of the sweep.
+        workers: how many of them run at once.
+    """
+
+    def __init__(self, runs: Sequence[SweepRun], workers: int):
+        self._runs = runs
+        self._at_start = macs_left(runs)
+        self._planned_seconds = estimate_seconds(runs, workers)
+        self._start = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the seconds left: by the plan until `ENOUGH` of the work is done, then by the speed since the start."""
+        elapsed = time.monotonic() - self._start
+        left = macs_left(self._runs)
+        done = self._at_start - left
+        if done < ENOUGH * self._at_start or done == 0:
+            return max(self._planned_seconds - elapsed, 0.0)
+        return elapsed * left / done
+
+
+def estimate_seconds(runs: Sequence[SweepRun], workers: int) -> float:
+    """Return about how long the unfinished runs will take: from finished runs' speed, else from this device's.
+
+    The device's speed is that of a timed matrix product, times `PEAK_SHARE`. Workers share it, while finished runs
+    tell how fast each of several workers is.
+    """
+    macs_done = 0.0
+    seconds_done = 0.0
+    for run in runs:
+        result = read_result(run.folder)
+        if result is not None and result.status == FINISHED and result.train_seconds:
+            macs_done += training_macs(run.config)
+            seconds_done += result.train_seconds
+    if seconds_done:
+        return macs_left(runs) / (macs_done / seconds_done) / workers
+    return macs_left(runs) / (matmul_macs_per_second() * PEAK_SHARE)
+
+
+def macs_left(runs: Sequence[SweepRun]) -> float:
+    """Return the multiply-adds that training takes for all runs that have no result yet."""
+    total = 0.0
+    for run in runs:
+        if read_result(run.folder) is None:
+            total += training_macs(run.config) * (1 - run.share_done)
+    return total
+
+
+@cache
+def training_macs(config: Config) -> float:
+    """Return the multiply-adds that training takes for a whole run."""
+    images = config.data.train_count or TRAIN_COUNTS[config.data.name] - config.data.val_count
+    rows, columns = config.data.stretch
+    return STEP_COST * count_macs(abstract_model(config.model), (SIDE * rows, SIDE * columns)) * images * config.epochs
+
+
+def matmul_macs_per_second(size: int = 1024) -> float:
+    """Return this device's speed in a square float32 matrix product, best of five."""
+    x = jnp.ones((size, size))
+    product = jax.jit(lambda x: x @ x)
+    jax.block_until_ready(product(x))
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        jax.block_until_ready(product(x))
+        best = min(best, time.perf_counter() - start)
+    return size**3 / best
