@@ -6,8 +6,11 @@ of the repository, a page per operator with its picture, costs and gains, the co
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from flax import nnx
 
 from site_pages import commands, configs, documents, operators
 from site_pages.links import with_site_links
@@ -32,8 +35,18 @@ def rewrite_links(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = with_site_links(source[0], page.parent, page.parent, ROOT)
 
 
+def constructor(app: Sphinx, kind: str, name: str, thing: Any, options: Any, signature: str, returned: str) -> Any:
+    """Return the signature of a module's ``__init__``, which the metaclass of Flax hides."""
+    if kind == "class" and issubclass(thing, nnx.Module):
+        parameters = list(inspect.signature(thing.__init__).parameters.values())[1:]
+        plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+        return str(inspect.Signature(plain)), returned
+    return None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_all)
     app.connect("source-read", rewrite_links)
+    app.connect("autodoc-process-signature", constructor)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

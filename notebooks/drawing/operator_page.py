@@ -16,7 +16,6 @@ from drawing.patterns import bump, zone_plate
 from strideflax.data.shapes import draw_shapes
 from strideflax.operators.base import Downsample
 from strideflax.operators.spectral import SpectralPool
-from strideflax.operators.table import downsampler
 from strideflax.report.figures import COLOURS
 
 BLUE, ORANGE = COLOURS[:2]
@@ -24,9 +23,9 @@ SIZE = 32
 FIRST_LIGHT_COLUMN = 10
 
 
-def draw(name: str) -> Figure:
-    """Return six panels that show what the operator called ``name`` does at stride 2."""
-    operator = one_channel(name)
+def draw(name: str, module: type[Downsample]) -> Figure:
+    """Return six panels that show what ``module``, called ``name`` there, does at stride 2."""
+    operator = one_channel(module)
     figure, axes = panels(2, 3, height=5.2, width=7.5)
     image = small_pictures()[0]
     contrast = {"vmin": image.min(), "vmax": image.max()}
@@ -42,9 +41,9 @@ def draw(name: str) -> Figure:
     return figure
 
 
-def one_channel(name: str) -> Downsample:
+def one_channel(module: type[Downsample]) -> Downsample:
     """Build the operator for one channel with circular borders; a convolution passes its input on."""
-    operator = downsampler(name)(1, stride=2, padding="CIRCULAR", rngs=nnx.Rngs(0))
+    operator = module(1, stride=2, padding="CIRCULAR", rngs=nnx.Rngs(0))
     if operator.convolves:
         graph, state = nnx.split(operator)
         kernels = nnx.map_state(lambda path, kernel: pass_on(kernel), state)

@@ -101,6 +101,8 @@ class BlurPool(Downsample):
     taps it has, and blurs more. It belongs after the nonlinearity. Phase 0 for odd lengths, half a pixel for even ones.
     ``REFLECT`` and ``CIRCULAR`` borders keep a constant image; zeros darken its rim.
     Source: Zhang 2019 (arXiv:1904.11486).
+
+    When it helps: for consistency under shifts at little cost.
     """
 
     default_window = 3
@@ -119,6 +121,8 @@ class MaxBlur(BlurPool):
 
     Max pooling is a dense maximum and a subsampling; the blur goes between. Phase: the maximum's plus the filter's, half a
     pixel at stride 2 with 3 taps. Source: Zhang 2019 (arXiv:1904.11486).
+
+    When it helps: in place of a max pool, without its aliasing.
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:

@@ -68,6 +68,8 @@ class ConvBlur(Downsample):
 
     Phase: the filter's, 0 for an odd length. Border: the convolution's and the filter's are the same rule; zeros darken the
     rim. Source: Zhang 2019 (arXiv:1904.11486).
+
+    When it helps: in place of a strided convolution, without its aliasing.
     """
 
     convolves = True
@@ -119,6 +121,8 @@ class ResNetD(Downsample):
     The main path is `StridedConv`. Phase 0 on the main path, the mean's on the shortcut, half a pixel at stride 2: a residual
     block of it is misaligned by that half pixel. Source: He et al. 2019 (arXiv:1812.01187), their ResNet-D tweak on
     ResNet-B's main path.
+
+    When it helps: as a shortcut that reads every pixel, almost for free.
     """
 
     convolves = True

@@ -135,6 +135,8 @@ class MaxAvg(Downsample):
     ``y[i] = max_t x[s i + t - pad_low] + mean_t x[s i + t - pad_low]``; a constant map doubles. Phase: the window's
     centre, as `MaxPool`. Costs a compare and an add per tap. Source: Mishkin et al. 2017 (arXiv:1606.02228), who
     measured it above either alone.
+
+    When it helps: where both the strongest and the mean response matter, for one more pass.
     """
 
     reads = 2  # of each window's taps, the maximum's among them
@@ -157,6 +159,8 @@ class MixedPool(MaxAvg):
     ``y[i] = a max_t x[s i + t - pad_low] + (1 - a) mean_t x[s i + t - pad_low]`` with one ``a`` for the layer. It
     learns the logit of ``a``, which keeps ``a`` between 0 and 1, from ``a = 1/2`` on. Phase and cost as `MaxAvg`; a
     constant stays. Source: Lee, Gallagher and Tu 2016 (arXiv:1509.08985), "mixed".
+
+    When it helps: as `MaxAvg`, with the share learned, one number per layer.
     """
 
     def build(self, rngs: nnx.Rngs | None) -> None:
@@ -176,6 +180,8 @@ class GatedPool(MaxAvg):
     for every channel its own ``a`` from the one learned mask ``w`` of the layer, which starts at zero (``a = 1/2``).
     Zero padding adds nothing to the gate. A constant stays. Phase as `MaxPool`. Costs a compare, an add and a
     multiply-add per tap. Source: Lee, Gallagher and Tu 2016 (arXiv:1509.08985), "gated".
+
+    When it helps: where the content should decide between maximum and mean, with one mask learned per layer.
     """
 
     reads = 3

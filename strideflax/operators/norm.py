@@ -129,6 +129,8 @@ class L2Pool(Downsample):
     ``y[i] = sqrt(sum_t x[s i + t - pad_low]^2)``: between average and maximum, and blind to signs. A sum, not a mean: a
     constant map grows by the root of the window's size, and zero padding adds nothing. Phase: the window's centre, as
     `MaxPool`. Costs a multiply-add per tap. Source: Sermanet et al. 2012 (arXiv:1204.3968).
+
+    When it helps: for the energy of a texture, whatever its sign.
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
@@ -143,6 +145,8 @@ class GeMPool(Downsample):
     maximum. The layer learns ``log p``, which keeps ``p`` positive, from p = 3 on, one for all channels. Zero padding
     is not counted. For non-negative maps: it stands after a ReLU. Phase: the window's centre, as `MaxPool`. Costs a
     multiply-add per tap (powers not counted). Source: Radenovic et al. 2018 (arXiv:1711.02512).
+
+    When it helps: where the best mean lies between average and maximum and is to be learned.
     """
 
     def build(self, rngs: nnx.Rngs | None) -> None:

@@ -170,6 +170,8 @@ class AdaptivePolyphase(Polyphase):
     padding, or where the map has to wrap around because the stride does not divide its size, that is no longer exact.
     The shortcut takes the main path's index. No low-pass: it aliases, consistently. Phase: None, it depends on the
     image. Costs one multiply-add per input value. Source: Chaman and Dokmanic 2021 (arXiv:2011.14214).
+
+    When it helps: for exact invariance to circular shifts.
     """
 
     def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
@@ -189,6 +191,8 @@ class LearnedPolyphase(Polyphase):
     training the phases are mixed by Gumbel-softmax weights ``softmax(score + g)``, ``g`` standard Gumbel noise,
     temperature 1, which is what lets a gradient reach the scores; otherwise the best is kept. The shortcut takes the
     same index or weights. Phase: None, it depends on the image. Source: Rojas-Gomez et al. 2022 (arXiv:2210.08001).
+
+    When it helps: as `AdaptivePolyphase`, with the choice learned.
     """
 
     hidden = 16

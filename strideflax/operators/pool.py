@@ -129,6 +129,8 @@ class MaxPool(Downsample):
 
     ``y[i] = max_t x[s i + t - pad_low]``. Keeps the strongest response wherever it stands in the window. No low-pass: it
     aliases. Phase: the window's centre, (k - 1) / 2 - pad_low, half a pixel for 2 x 2. Source: Riesenhuber and Poggio 1999.
+
+    When it helps: where features are sparse and strong; it absorbs small shifts inside a window.
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
@@ -141,6 +143,8 @@ class AvgPool(Downsample):
 
     ``y[i] = mean_t x[s i + t - pad_low]``: a box filter, so a crude low-pass that aliases less than a maximum and blurs
     more. Phase as `MaxPool`. Source: LeCun et al. 1998.
+
+    When it helps: on smooth maps, as the simplest low-pass.
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:

@@ -155,6 +155,8 @@ class SpaceToDepth(Downsample):
     the high end, with zeros, mirrored (``REFLECT``) or wrapped (``CIRCULAR``). A constant stays that constant where
     nothing is padded with zeros. Phase: the block's centre, (s - 1) / 2. Source: Sunkara and Luo 2022
     (arXiv:2208.03641).
+
+    When it helps: for small objects; nothing is lost.
     """
 
     default_window = None
@@ -180,6 +182,8 @@ class HaarAll(SpaceToDepth):
     bands, ``out_features = 4 in_features``, low-low first. The energy ``sum y^2 = sum x^2`` is kept on even sizes; a
     constant ``c`` gives ``2 c`` in the low band and 0 in the others. Strides 1 and 2 only. Border and phase as
     `SpaceToDepth`. Source: Haar 1910; Mallat 1989.
+
+    When it helps: where nothing may be lost and the bands should come apart.
     """
 
     strides = (1, 2)
@@ -200,6 +204,8 @@ class HaarLow(HaarAll):
     ``y[i] = (x[2i, 2j] + x[2i, 2j+1] + x[2i+1, 2j] + x[2i+1, 2j+1]) / 2``. The average pool in another scale (a
     constant ``c`` gives ``2 c``), except that a zero border counts as pixels. Strides 1 and 2 only. Border and phase as
     `SpaceToDepth`. Source: Haar 1910; Mallat 1989.
+
+    When it helps: as an average pool that keeps the energy.
     """
 
     def features_from(self, in_features: int) -> int:

@@ -87,6 +87,8 @@ class Resize(Downsample):
     at stride 2 that is [1 3 3 1]/8, the binomial blur of 4 taps. Unlike a blur's, its width follows from the stride.
     Keeps a constant image under every padding: at a zero border the missing weights are left out, not counted as black.
     Phase (s - 1) / 2, half a pixel at stride 2. The filter of ``jax.image.resize(antialias=True)``.
+
+    When it helps: at any stride, with a wider low-pass.
     """
 
     default_window = None

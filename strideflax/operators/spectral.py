@@ -127,6 +127,8 @@ class SpectralPool(Downsample):
     Computed in float32. Multiply-adds: one matrix per axis, ``n`` for each value that it writes. Source: Rippel, Snoek
     and Adams 2015 (arXiv:1506.03767), whose crop treats the one corner frequency (-o/2, -o/2) alone; here each axis is
     treated alike.
+
+    When it helps: to keep the most detail for the size. It rings, and every output sees the whole map.
     """
 
     default_window = None
@@ -161,6 +163,8 @@ class DiffStride(SpectralPool):
     Once S is so small that the mask is 1 on the whole band the layer is `SpectralPool`, and S rests. Main path and
     shortcut learn their own. Border, phase and cost as `SpectralPool` (building the matrices costs nothing per image).
     Source: Riad, Teboul, Grangier and Zeghidour 2022 (arXiv:2202.01653).
+
+    When it helps: to learn how much of the spectrum to keep.
     """
 
     def build(self, rngs: nnx.Rngs | None) -> None:

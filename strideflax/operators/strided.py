@@ -67,6 +67,8 @@ class StridedConv(Downsample):
     without any low-pass of its own. Phase 0 with centred padding, +1/2 to +1 with ``SAME`` on even sizes. With ``stride=1``
     it is the plain convolution layer. Sources: Springenberg et al. 2015 (arXiv:1412.6806); He et al. 2016, and He et al.
     2015 (arXiv:1502.01852) for the initial values, normal with variance 2 / fan_in.
+
+    When it helps: as the baseline. It is the cheapest and learns what to keep, but it aliases.
     """
 
     convolves = True
@@ -93,6 +95,8 @@ class Subsample(Downsample):
 
     Throws away all but 1/s^2 of its input and lets every frequency above the new Nyquist alias: the baseline of all others,
     and what a 1 x 1 strided shortcut does. Phase 0.
+
+    When it helps: to see what the low-pass of the other operators is worth.
     """
 
     default_window = None
@@ -112,6 +116,8 @@ class ConvPool(Downsample):
 
     The "ConvPool" of Springenberg et al. 2015: the convolution sees every position, at s^2 times the strided one's cost.
     Phase: the pool's, half a pixel at stride 2.
+
+    When it helps: where the computation that a stride saves can be spent on a dense convolution.
     """
 
     convolves = True

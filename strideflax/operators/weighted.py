@@ -134,6 +134,8 @@ class SoftPool(Downsample):
     every pixel gets a gradient. A constant stays; adding c to a map adds c to the result. Zero padding has no weight.
     Phase: the window's centre, as `MaxPool`. Costs a multiply-add per tap (exponentials not counted). Source:
     Stergiou, Poppe and Kalliatakis 2021 (arXiv:2101.00440).
+
+    When it helps: where a maximum is too hard; it keeps the emphasis on strong responses.
     """
 
     def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
@@ -149,6 +151,8 @@ class StochasticPool(Downsample):
     as 0, so it stands after a ReLU; a window of zeros gives 0; a positive constant stays. Phase: the window's centre,
     as `MaxPool`; one pick is off by up to half a window. Costs a multiply-add per tap (random bits not counted).
     Source: Zeiler and Fergus 2013 (arXiv:1301.3557).
+
+    When it helps: as a regulariser.
     """
 
     def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
@@ -180,6 +184,8 @@ class LIP(Downsample):
     normalisation's mean and variance see the whole map. Costs the 1 x 1 convolution at full resolution and a
     multiply-add per tap (normalisation and exponentials not counted). Source: Gao, Wang and Wu 2019
     (arXiv:1908.04156).
+
+    When it helps: for small objects that an average drowns.
     """
 
     amplification = 12.0

@@ -8,7 +8,7 @@ from drawing import operator_page
 from site_pages import commands, configs, operators
 from site_pages.links import with_site_links
 
-from strideflax import DOWNSAMPLERS
+from strideflax import DOWNSAMPLERS, downsampler
 
 
 @pytest.mark.parametrize("name", DOWNSAMPLERS)
@@ -29,11 +29,14 @@ def test_a_measured_operator_s_gains_stand_on_its_page():
 
 def test_the_picture_shows_what_the_operator_does():
     image = operator_page.small_pictures()[0]
-    passing, mean = operator_page.one_channel("strided_conv"), operator_page.one_channel("avg_pool")
+    passing, mean = (
+        operator_page.one_channel(downsampler("strided_conv")),
+        operator_page.one_channel(downsampler("avg_pool")),
+    )
     assert abs(operator_page.responses.picture(passing, image) - image[::2, ::2]).max() < 1e-6
     blocks = image.reshape(16, 2, 16, 2).mean((1, 3))
     assert abs(operator_page.responses.picture(mean, image) - blocks).max() < 1e-6
-    assert len(operator_page.draw("max_pool").axes) == 6
+    assert len(operator_page.draw("max_pool", downsampler("max_pool")).axes) == 6
 
 
 def test_every_config_and_command_is_shown(tmp_path: Path):
