@@ -1,9 +1,11 @@
 """Figures for a notebook: one question each, small multiples, names written where they belong."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -21,15 +23,24 @@ def panels(rows: int, columns: int, height: float, width: float = WIDTH, **layou
         return figure, figure.subplots(rows, columns, squeeze=False, **layout)
 
 
+def one_panel(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """Return a figure ``height`` inches high and its only axes."""
+    figure, axes = panels(1, 1, height, width)
+    return figure, axes[0, 0]
+
+
 def panel_per_name(names: list[str], columns: int, height: float, **layout: Any) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure with one panel, ``height`` inches high, for each name, which is its title."""
-    rows = -(-len(names) // columns)
+    rows = math.ceil(len(names) / columns)
     figure, axes = panels(rows, columns, height * rows, **layout)
-    for place in axes.flat[len(names) :]:
-        place.set_visible(False)
-    for name, place in zip(names, axes.flat, strict=False):
-        set_title(place, title(name))
-    return figure, dict(zip(names, axes.flat, strict=False))
+    by_name = {}
+    for index, place in enumerate(axes.flat):
+        if index < len(names):
+            by_name[names[index]] = place
+            set_title(place, title(names[index]))
+        else:
+            place.set_visible(False)
+    return figure, by_name
 
 
 def draw_images(
@@ -53,10 +64,22 @@ def draw_images(
 
 def show(axes: Axes, image: NDArray, **options: Any) -> None:
     """Draw one picture without ticks, pixels as squares."""
-    axes.imshow(image, **{"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest", **options})
+    steady = np.round(image, 5)  # so that rounding errors do not speckle an even grey
+    axes.imshow(steady, **{"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest", **options})
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color=GREY, linewidth=0.6)
+
+
+def draw_bars(axes: Axes, names: list[str], lengths: list[float], labels: list[str], colours: list[str]) -> None:
+    """Draw one bar below the other, each with its name on the left and its label at its end."""
+    axes.barh(range(len(names)), lengths, color=colours, height=0.62)
+    for row, label in enumerate(labels):
+        axes.text(lengths[row], row, f" {label}", va="center", size=9)
+    axes.set(xticks=[], xlim=(0, 1.25 * max(lengths)), ylim=(len(names) - 0.4, -0.6))
+    axes.set_yticks(range(len(names)), [title(name) for name in names])
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
 
 
 def set_title(axes: Axes, text: str) -> None:
@@ -65,7 +88,7 @@ def set_title(axes: Axes, text: str) -> None:
 
 
 def title(name: str) -> str:
-    """Return a title that fits over a panel: names joined by " = " stand two on a line."""
+    """Return a title that fits over a panel: of names joined by " = " the third begins a second line."""
     names = name.split(" = ")
-    lines = [" = ".join(names[i : i + 2]) for i in range(0, len(names), 2)]
-    return "\n= ".join(lines)
+    first, rest = " = ".join(names[:2]), " = ".join(names[2:])
+    return f"{first}\n= {rest}" if rest else first
