@@ -33,7 +33,8 @@ def low_pass(x: Array, stride: tuple[int, ...]) -> Array:
     rows = _kept_frequencies(x.shape[1], stride[0])
     columns = _kept_frequencies(x.shape[2], stride[1])
     mask = (rows[:, None] & columns[None, :])[None, :, :, None]
-    return jnp.fft.ifft2(jnp.fft.fft2(x, axes=(1, 2)) * mask, axes=(1, 2)).real
+    spectrum = jnp.fft.fft2(x, axes=(1, 2))
+    return jnp.fft.ifft2(spectrum * mask.astype(spectrum.dtype), axes=(1, 2)).real
 
 
 def _kept_frequencies(size: int, stride: int) -> np.ndarray:

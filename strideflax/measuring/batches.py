@@ -50,7 +50,7 @@ def in_batches(
     outputs = []
     for start in range(0, count, batch_size):
         batch = pad_batch(images[start : start + batch_size], batch_size)
-        outputs.append(np.asarray(_apply(function, batch))[: count - start])
+        outputs.append(np.asarray(_apply(function, jax.device_put(batch)))[: count - start])
         progress(min(start + batch_size, count), count)
     return np.concatenate(outputs)
 

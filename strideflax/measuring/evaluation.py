@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from strideflax.data import DataError, Dataset
 from strideflax.environment import describe_device
 from strideflax.files import write_json
@@ -47,7 +49,8 @@ def evaluate_run(
     for name in names:
         progress(name, 0, 1)
         start = time.perf_counter()
-        values = MEASURES[name].function(subject, partial(progress, name))
+        with jax.transfer_guard("allow"):  # measures take images from the host and bring numbers back
+            values = MEASURES[name].function(subject, partial(progress, name))
         seconds = round(time.perf_counter() - start, 3)
         results[name] = {"measure": name, **values, "seconds": seconds, "device": describe_device()}
         write_json(run.folder / "measures" / f"{name}.json", results[name])

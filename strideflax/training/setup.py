@@ -136,6 +136,9 @@ def _plan(config: Config, dataset: Dataset, total_steps: int) -> Plan:
             "val_count": len(dataset.val),
             "test_count": len(dataset.test),
             "source": dataset.source,
+            "classes": list(dataset.classes),  # these three make the weights usable without the data set
+            "mean": list(dataset.mean),
+            "std": list(dataset.std),
         },
         device=describe_device(),
         epochs=config.epochs,

@@ -133,6 +133,11 @@ def missing() -> Dataset:
     raise DataError("no CIFAR-10 in /nowhere")
 
 
+def with_dataset(run, stored):
+    """Return ``run`` with what its result says of its data set."""
+    return replace(run, result=TrainingResult(status="finished", dataset=stored))
+
+
 def test_without_its_images_a_run_has_the_measures_that_need_none(run):
     assert evaluate_run(run, ["cost"], load=missing)["cost"]["training"]["median_ms"] > 0
     with pytest.raises(DataError, match=r"no CIFAR-10 in /nowhere; without images there are --measures detail,cost"):
@@ -142,7 +147,7 @@ def test_without_its_images_a_run_has_the_measures_that_need_none(run):
 def test_statistics_that_stand_in_the_result_are_used_in_place_of_the_images(run):
     stored = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}
     assert Subject(run, dataset).statistics == ((0.5,) * 3, (0.25,) * 3)
-    assert Subject(replace(run, result={"dataset": stored}), missing).statistics == tuple(stored.values())
+    assert Subject(with_dataset(run, stored), missing).statistics == tuple(stored.values())
     with pytest.raises(DataError):
         Subject(run, missing).statistics  # noqa: B018
 
@@ -153,4 +158,23 @@ def test_other_images_than_those_of_the_run_are_refused(run):
     ):
         load_images(run)
     fingerprint = load_dataset(run.config.data).fingerprint
-    assert load_images(replace(run, result={"dataset": {"fingerprint": fingerprint}})).fingerprint == fingerprint
+    assert load_images(with_dataset(run, {"fingerprint": fingerprint})).fingerprint == fingerprint
+
+
+SWITCHES = {
+    "transfer_guard": lambda: jax.transfer_guard("disallow"),
+    "dtype_promotion": lambda: jax.numpy_dtype_promotion("strict"),
+    "x64": lambda: jax.enable_x64(True),
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_the_measures_work_under_jaxs_strict_switches(run, results, switch):
+    names = ["calibration", "shift_consistency", "aliasing", "receptive_field"]
+    with SWITCHES[switch]():
+        found = evaluate_run(run, names, load=dataset, images=COUNT)
+    assert found["calibration"]["accuracy"] == results[0]["calibration"]["accuracy"]
+    assert found["shift_consistency"]["zero"] == results[0]["shift_consistency"]["zero"]
+    energies = [site["alias_energy"] for site in found["aliasing"]["sites"].values()]
+    expected = [site["alias_energy"] for site in results[0]["aliasing"]["sites"].values()]
+    assert energies == pytest.approx(expected, rel=1e-4)
