@@ -16,12 +16,13 @@ def baseline(arg: str | None = None) -> ConfigDict:
             "eval_batch_size": 500,
             "checkpoint_epochs": 1,
             "model": {
-                "stem": {"kernel": 7, "stride": 2, "downsample": "strided_conv", "pool": "none"},
+                "stem": {"kernel": 7, "stride": 2, "downsample": "strided_conv", "pool": None},
                 "widths": (64, 128, 256),
                 "blocks": (1, 1, 1),
                 "strides": (1, 2, 2),
                 "downsample": "strided_conv",
-                "window": 0,
+                "window": None,  # the operator's own
+                "taps": None,
                 "placement": "after",
                 "padding": "SYMMETRIC",
                 "residual": True,
@@ -30,10 +31,10 @@ def baseline(arg: str | None = None) -> ConfigDict:
             },
             "data": {
                 "name": "cifar10",
-                "dir": "",
-                "train_count": 0,
+                "dir": None,
+                "train_count": None,  # all
                 "val_count": 1000,
-                "test_count": 0,
+                "test_count": None,
                 "stretch": (1, 1),
             },
             "augment": {"crop": 4, "flip": True, "cutout": 0},
@@ -45,7 +46,7 @@ def baseline(arg: str | None = None) -> ConfigDict:
                 "momentum": 0.9,
                 "weight_decay": 5e-3,
                 "label_smoothing": 0.1,
-                "clip_norm": 0.0,
+                "clip_norm": None,
             },
         }
     )

@@ -15,5 +15,5 @@ def sweep(arg=None):
     """Yield no blur and four filters for five seeds."""
     for seed in range(5):
         yield {"model.downsample": "strided_conv", "seed": seed}
-        for window in (2, 0, 5, 7):  # 0 is the default, 3
+        for window in (2, None, 5, 7):  # None is the default, 3
             yield {"model.downsample": "blur_pool", "model.window": window, "seed": seed}

@@ -15,7 +15,7 @@ def sweep(arg=None):
     """Yield the six stems for five seeds."""
     for seed in range(5):
         for kernel, stride in ((7, 2), (3, 2), (3, 1)):
-            for pool in ("none", "max_pool"):
+            for pool in (None, "max_pool"):
                 yield {
                     "model.stem.kernel": kernel,
                     "model.stem.stride": stride,

@@ -1,17 +1,17 @@
 """Config files in the idiom of Flax's examples: ``get_config(arg)`` in a Python file, overrides as ``--config.field=value``."""
 
-import ast
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from strideflax.config import Config, ConfigError
-from strideflax.errors import one_line
+from strideflax.config import Config, field_type, parse_value
+from strideflax.errors import ConfigError, one_line
 
 
 def read_config(spec: str, overrides: Sequence[str] = ()) -> Config:
@@ -24,51 +24,69 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: a missing or broken file, an unknown variant or field, a value of the wrong type or out of range.
     """
-    values = _call(spec, "get_config")
-    if not isinstance(values, ConfigDict):
-        raise ConfigError(f"{spec}: get_config must return an ml_collections.ConfigDict, got {type(values).__name__}")
-    config = values.to_dict()
-    for word in overrides:
-        name, value = _split_override(word)
-        override(config, {name: value}, parse=_parsed)
-    return Config.from_dict(config)
+    return _read_base(spec, _load(spec), overrides)
 
 
 def read_sweep(spec: str, overrides: Sequence[str] = ()) -> list[tuple[dict[str, Any], Config]]:
     """Return ``(changes, config)`` for each dict of dotted fields that the file's generator ``sweep(arg)`` yields.
 
     ``overrides`` apply to every run, under the sweep's own changes.
+
+    Raises:
+        ConfigError: as `read_config`, and for a ``sweep()`` that yields anything but dicts of fields.
     """
-    base = read_config(spec, overrides).to_dict()
+    module = _load(spec)
+    base = _read_base(spec, module, overrides)
+    yielded = _call(spec, module, "sweep")
+    if not isinstance(yielded, Iterable):
+        raise ConfigError(f"{spec}: sweep() must yield dicts such as {{'seed': 1}}, got {yielded!r}")
     runs = []
-    for changes in _call(spec, "sweep"):
-        values = Config.from_dict(base).to_dict()
+    for changes in yielded:
+        if not isinstance(changes, Mapping) or not all(isinstance(name, str) for name in changes):
+            raise ConfigError(f"{spec}: sweep() must yield dicts such as {{'seed': 1}}, got {changes!r}")
+        values = base.to_dict()
         override(values, changes)
         runs.append((dict(changes), Config.from_dict(values)))
     return runs
 
 
-def override(
-    values: dict[str, Any], changes: Mapping[str, Any], parse: Callable[[Any, Any], Any] = lambda new, old: new
-) -> None:
-    """Change nested ``values`` in place: ``{"model.downsample": "max_pool"}``.
+def has_sweep(spec: str) -> bool:
+    """Return whether the file is a sweep's, whose ``get_config`` is what every run of ``sweep`` changes."""
+    return hasattr(_load(spec), "sweep")
+
+
+def override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Change a configuration's nested ``values`` in place: ``{"model.downsample": "max_pool"}``.
 
     Raises:
         ConfigError: a field that does not exist, with those that do.
     """
     for name, value in changes.items():
-        group, path = values, "config"
-        *parents, last = name.split(".")
-        for part in parents:
-            group, path = _field(group, part, path), f"{path}.{part}"
-        group[last] = parse(value, _field(group, last, path))
+        field_type(name)
+        *groups, last = name.split(".")
+        group: Any = values
+        for part in groups:
+            group = group.setdefault(part, {})
+            if not isinstance(group, dict):
+                raise ConfigError(f"config.{'.'.join(groups)} must be a group of fields, got {group!r}")
+        group[last] = value
 
 
-def _field(group: Any, name: str, path: str) -> Any:
-    if not isinstance(group, dict) or name not in group:
-        known = f"has {', '.join(group)}" if isinstance(group, dict) else "is a single value"
-        raise ConfigError(f"{path}.{name} does not exist; {path} {known}")
-    return group[name]
+def _read_base(spec: str, module: ModuleType, overrides: Sequence[str]) -> Config:
+    values = _call(spec, module, "get_config")
+    if not isinstance(values, ConfigDict):
+        raise ConfigError(f"{spec}: get_config must return an ml_collections.ConfigDict, got {type(values).__name__}")
+    nested = values.to_dict()
+    for word in overrides:
+        name, text = _split_override(word)
+        override(nested, {name: parse_value(name, text)})
+    config = Config.from_dict(nested)
+    if config.data.name == "shapes" and config.data.dir is not None:
+        raise ConfigError(
+            f"config.data.dir must be None where config.data.name is 'shapes', as in {spec}: these images are drawn by code, "
+            f"got {config.data.dir!r}"
+        )
+    return config
 
 
 def _split_override(word: str) -> tuple[str, str]:
@@ -78,25 +96,19 @@ def _split_override(word: str) -> tuple[str, str]:
     return name, value
 
 
-def _parsed(text: str, current: Any) -> Any:
-    """Return what ``text`` says, read as the type of the value that it replaces; the check of types comes later."""
-    if isinstance(current, str):
-        return text
-    if isinstance(current, bool):
-        return {"true": True, "false": False}.get(text.lower(), text)
-    try:
-        return float(text) if isinstance(current, float) else ast.literal_eval(text)
-    except Exception:  # whatever is no literal; the check of types says what was expected
-        return text
-
-
-def _call(spec: str, function: str) -> Any:
+def _call(spec: str, module: ModuleType, function: str) -> Any:
+    """Return what a function of the file returns for the variant in ``spec``; a generator's dicts as a list."""
     path, _, arg = spec.partition(":")
-    module = _load(Path(path))
     if not hasattr(module, function):
         raise ConfigError(f"{path} defines no {function}()")
+    call = getattr(module, function)
     try:
-        result = getattr(module, function)(arg or None)
+        if inspect.signature(call).parameters:
+            result = call(arg or None)
+        elif arg:
+            raise ValueError(f"{function}() takes no variant, got {arg!r}")
+        else:
+            result = call()
         return list(result) if inspect.isgenerator(result) else result
     except ValueError as error:
         raise ConfigError(f"{spec}: {one_line(error)}") from None
@@ -104,20 +116,22 @@ def _call(spec: str, function: str) -> Any:
         raise ConfigError(f"{spec}: {type(error).__name__}: {one_line(error)}") from None
 
 
-def _load(path: Path) -> Any:
+def _load(spec: str) -> ModuleType:
+    """Run the Python file that ``spec`` names."""
+    path = Path(spec.partition(":")[0])
     if not path.is_file():
         beside = sorted(p.as_posix() for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
         raise ConfigError(
             f"config file {path} does not exist; {path.parent} has {', '.join(beside) or 'no config files'}"
         )
-    spec = importlib.util.spec_from_file_location(f"strideflax_config_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"config file {path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
+    module_spec = importlib.util.spec_from_file_location(f"strideflax_config_{path.stem}", path)
+    if module_spec is None or module_spec.loader is None:
+        raise ConfigError(f"config file {path} is not a Python file")
+    module = importlib.util.module_from_spec(module_spec)
     root = str(path.resolve().parent.parent)  # so that "from configs.baseline import baseline" works from any folder
     sys.path.insert(0, root)
     try:
-        spec.loader.exec_module(module)
+        module_spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ConfigError(f"config file {path} can't be loaded: {type(error).__name__}: {one_line(error)}") from None
     finally:

@@ -14,5 +14,9 @@ class UserError(Exception):
         return one_line(super().__str__())
 
 
+class ConfigError(UserError, ValueError):
+    """A configuration that cannot be run; the message says what is wrong, what came and what is allowed."""
+
+
 class DataError(UserError, ValueError):
     """Images that cannot be used; the message names the file, what was expected and what came."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
-from strideflax.config import Config, ModelConfig
+from strideflax.config import Config
 from strideflax.errors import UserError
 from strideflax.inspection import count_macs
-from strideflax.model import abstract_model
+from strideflax.model import ModelConfig, abstract_model
 
 TOLERANCE = 0.02
 METHODS = ("placement", "width")

@@ -7,7 +7,7 @@ import pytest
 
 from configs.baseline import baseline
 from strideflax import DOWNSAMPLERS
-from strideflax.config import Config, ConfigError
+from strideflax.config import NOT_SET, Config, ConfigError, parse_value, with_not_set_as_before
 from strideflax.errors import UserError
 
 
@@ -100,7 +100,11 @@ WRONG = [
     ("model.strides", (1, 2, (2, -1)), "an int >= 1"),
     ("model.strides", (1, 2, (2, 2, 2)), "must be"),
     ("model.downsample", "pool", "known: strided_conv, subsample"),
-    ("model.window", -1, "0 (the operator's default) or a window size >= 1"),
+    ("model.window", -1, "an int >= 1, or None for the operator's default"),
+    ("model.window", False, "must be int"),
+    ("model.window", "2", "must be int"),
+    ("model.taps", 3, "None, as strided_conv has no filter behind a convolution"),
+    ("model.taps", "3", "must be int"),
     ("model.placement", "between", "one of after, before"),
     ("model.padding", "VALID", "one of SAME, SAME_LOWER, SYMMETRIC, CIRCULAR, REFLECT"),
     ("model.residual", 1, "must be bool"),
@@ -108,11 +112,11 @@ WRONG = [
     ("model.batch_norm_momentum", -0.1, "in [0, 1)"),
     ("model.dtype", "float16", "one of float32, bfloat16"),
     ("data.name", "imagenet", "one of cifar10, shapes"),
-    ("data.dir", None, "must be str"),
-    ("data.train_count", -1, "an int >= 0"),
+    ("data.dir", 3, "must be str"),
+    ("data.train_count", -1, "an int >= 1, or None for all images"),
     ("data.val_count", -1, "an int >= 0"),
     ("data.test_count", 0.5, "must be int"),
-    ("data.test_count", -1, "an int >= 0"),
+    ("data.test_count", -1, "an int >= 1, or None for all images"),
     ("data.stretch", 2, "must be a tuple of 2 entries"),
     ("data.stretch", (1, 2, 3), "must be a tuple of 2 entries"),
     ("data.stretch", (1, 9), "two ints in 1..8 (rows, columns)"),
@@ -136,7 +140,7 @@ WRONG = [
     ("optimizer.weight_decay", -5e-3, "a number >= 0"),
     ("optimizer.label_smoothing", 1.0, "in [0, 1)"),
     ("optimizer.label_smoothing", -0.1, "in [0, 1)"),
-    ("optimizer.clip_norm", -1.0, "a number >= 0"),
+    ("optimizer.clip_norm", -1.0, "a number > 0, or None for no limit"),
 ]
 
 
@@ -176,7 +180,7 @@ def test_every_known_operator_passes():
 def test_an_operator_without_a_window_takes_none():
     nested = changed("model.downsample", "subsample")
     nested["model"]["window"] = 3
-    with pytest.raises(ConfigError, match=r"config.model.window must be 0, as subsample has no window, got 3"):
+    with pytest.raises(ConfigError, match=r"config.model.window must be None, as subsample has no window, got 3"):
         Config.from_dict(nested)
 
 
@@ -189,7 +193,10 @@ def test_an_unknown_field_lists_the_known(path, group):
         Config.from_dict(changed(path, 1))
 
 
-@pytest.mark.parametrize("path", [*leaves(values()), "data", "model.stem"])
+OPTIONAL = [*NOT_SET, "model.taps"]
+
+
+@pytest.mark.parametrize("path", [*(set(leaves(values())) - set(OPTIONAL)), "data", "model.stem"])
 def test_every_field_is_required(path):
     nested = values()
     *groups, field = path.split(".")
@@ -224,6 +231,7 @@ OTHER = {
     "model.strides": (1, 2, 3),
     "model.downsample": "max_pool",
     "model.window": 2,
+    "model.taps": 5,
     "model.placement": "before",
     "model.padding": "SAME",
     "model.residual": False,
@@ -253,7 +261,76 @@ def test_the_fingerprint_covers_what_changes_the_result_and_nothing_else():
     assert set(OTHER) == set(leaves(values()))
     base = Config.from_dict(values()).fingerprint
     assert re.fullmatch("[0-9a-f]{12}", base)
-    prints = {path: Config.from_dict(changed(path, value)).fingerprint for path, value in OTHER.items()}
+    prints = {}
+    for path, value in OTHER.items():
+        nested = changed(path, value)
+        nested["model"]["downsample"] = "conv_blur" if path == "model.taps" else nested["model"]["downsample"]
+        prints[path] = Config.from_dict(nested).fingerprint
     same = {path for path, value in prints.items() if value == base}
     assert same == {"data.dir", "eval_batch_size", "checkpoint_epochs"}
     assert len({value for path, value in prints.items() if path not in same}) == len(OTHER) - len(same)
+
+
+# "Not set": None, and what stood for it before
+
+
+@pytest.mark.parametrize(("path", "before"), NOT_SET.items())
+def test_what_stood_for_not_set_is_read_as_none_and_keeps_its_fingerprint(path, before):
+    with_none = changed(path, None)
+    assert Config.from_dict(with_none) == Config.from_dict(changed(path, before))
+    assert Config.from_dict(with_none).fingerprint == Config.from_dict(values()).fingerprint
+    del with_none["model"]["taps"]  # which the files of older runs do not have
+    assert Config.from_dict(with_none) == Config.from_dict(values())
+
+
+def test_a_field_that_may_be_none_may_be_missing():
+    nested = values()
+    for path in OPTIONAL:
+        *groups, field = path.split(".")
+        group = nested
+        for name in groups:
+            group = group[name]
+        del group[field]
+    assert Config.from_dict(nested) == Config.from_dict(values())
+
+
+def test_fingerprints_are_those_of_the_runs_that_were_made_before_none():
+    assert Config.from_dict(values()).fingerprint == "8d63fcaaf0cf"
+    assert Config.from_dict(values("quick")).fingerprint == "3d8e6020b7e9"
+    assert Config.from_dict(values("narrow")).fingerprint == "e717d26df477"
+
+
+def test_in_tables_not_set_is_what_it_was():
+    before = with_not_set_as_before(Config.from_dict(values()).to_dict())
+    assert before["model"]["window"] == 0
+    assert before["model"]["stem"]["pool"] == "none"
+    assert "taps" not in before["model"]
+    assert before["optimizer"]["clip_norm"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        ("model.window", "3", 3),
+        ("model.window", "None", None),
+        ("model.window", "x", "x"),
+        ("model.stem.pool", "max_pool", "max_pool"),
+        ("data.dir", "7", "7"),
+        ("data.dir", "", ""),
+        ("optimizer.clip_norm", "1", 1.0),
+        ("optimizer.learning_rate", "1e-1", 0.1),
+        ("augment.flip", "False", False),
+        ("model.strides", "(1, (2, 1))", (1, (2, 1))),
+        ("seed", "0x10", 16),
+    ],
+)
+def test_a_word_of_the_command_line_is_read_as_its_field_s_type(path, text, value):
+    found = parse_value(path, text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_differences_name_what_is_not_set():
+    nested = changed("data.train_count", 5) | {"seed": 1, "eval_batch_size": 7}
+    differences = Config.from_dict(values()).differences(Config.from_dict(nested))
+    assert differences == {"data.train_count": (None, 5), "seed": (0, 1)}

@@ -1,7 +1,7 @@
 import pytest
 
 from strideflax.config import ConfigError
-from strideflax.config_file import override, read_config, read_sweep
+from strideflax.config_file import has_sweep, override, read_config, read_sweep
 
 
 def test_every_config_in_the_folder_is_sound():
@@ -38,6 +38,10 @@ def test_overrides_are_read_as_the_type_that_they_replace():
             "--config.augment.flip=false",
             "--config.model.downsample=max_pool",
             "--config.data.dir=7",
+            "--config.model.stem.pool=none",
+            "--config.model.window=0",
+            "--config.data.train_count=None",
+            "--config.optimizer.clip_norm=1",
             "--config.seed=3",
         ],
     )
@@ -47,6 +51,8 @@ def test_overrides_are_read_as_the_type_that_they_replace():
     assert config.augment.flip is False
     assert config.model.downsample == "max_pool"
     assert config.data.dir == "7"
+    assert config.model.stem.pool is config.model.window is config.data.train_count is None
+    assert config.optimizer.clip_norm == 1.0
     assert config.seed == 3
 
 
@@ -55,11 +61,11 @@ def test_overrides_are_read_as_the_type_that_they_replace():
     [
         ("configs/missing.py", [], "configs/missing.py does not exist; configs has .*configs/stride2.py"),
         ("configs/stride2.py:slow", [], "unknown variant 'slow'; known: quick, narrow"),
-        ("configs/stride2.py", ["--config.no_such=1"], "config.no_such does not exist; config has augment, batch_size"),
+        ("configs/stride2.py", ["--config.no_such=1"], "config.no_such does not exist; config has model, data"),
         (
             "configs/stride2.py",
             ["--config.model.no=1"],
-            "config.model.no does not exist; config.model has batch_norm_momentum, blocks",
+            "config.model.no does not exist; config.model has stem, widths",
         ),
         ("configs/stride2.py", ["--config.seed.no=1"], "config.seed.no does not exist; config.seed is a single value"),
         ("configs/stride2.py", ["--config.seed"], "an override is written --config.FIELD=VALUE, got '--config.seed'"),
@@ -87,6 +93,7 @@ def test_a_mistake_is_told_in_one_line(spec, words, message):
         ("x = 1", "defines no get_config"),
         ("def get_config(arg=None): return typo", "NameError: name 'typo' is not defined"),
         ("raise SystemExit(3)", "can't be loaded: SystemExit: 3"),
+        ("get_config = 3", "TypeError: 3 is not a callable object"),
     ],
 )
 def test_a_broken_file_is_told_in_one_line(tmp_path, text, message):
@@ -119,6 +126,46 @@ def test_a_sweep_that_names_no_field_is_refused(tmp_path):
 
 
 def test_override_changes_nested_values_in_place():
-    values = {"a": {"b": 1, "c": 2}}
-    override(values, {"a.b": 5})
-    assert values == {"a": {"b": 5, "c": 2}}
+    values = {"model": {"window": 1, "widths": (2,)}}
+    override(values, {"model.window": 5, "data.dir": "here"})
+    assert values == {"model": {"window": 5, "widths": (2,)}, "data": {"dir": "here"}}
+
+
+BASE = "from configs.baseline import baseline\ndef get_config():\n    return baseline('quick')\n"
+
+
+def test_get_config_may_do_without_variants(tmp_path):
+    (tmp_path / "mine.py").write_text(BASE)
+    assert read_config(f"{tmp_path}/mine.py").data.name == "shapes"
+    with pytest.raises(ConfigError, match=r"get_config\(\) takes no variant, got 'quick'"):
+        read_config(f"{tmp_path}/mine.py:quick")
+
+
+@pytest.mark.parametrize("body", ["return None", "return [3]", "yield 'seed'", "yield {3: 4}", "return 5"])
+def test_a_sweep_of_anything_but_dicts_is_told_in_one_line(tmp_path, body):
+    (tmp_path / "grid.py").write_text(BASE + f"def sweep(arg=None):\n    {body}\n")
+    with pytest.raises(ConfigError, match=r"sweep\(\) must yield dicts such as \{'seed': 1\}, got ") as error:
+        read_sweep(f"{tmp_path}/grid.py")
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_no_image_is_read_from_is_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"config.data.dir must be None where config.data.name is 'shapes', .* got 'here'"
+    ):
+        read_config("configs/stride2.py:quick", ["--config.data.dir=here"])
+
+
+def test_a_sweep_is_told_from_a_run():
+    assert has_sweep("configs/ablation.py:quick")
+    assert not has_sweep("configs/stride2.py")
+
+
+def test_a_field_that_a_file_leaves_out_can_be_set_by_an_override(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from configs.baseline import baseline\n"
+        "def get_config():\n    config = baseline('quick')\n    del config.model['window']\n"
+        "    config.model.downsample = 'max_pool'\n    return config\n"
+    )
+    assert read_config(f"{tmp_path}/mine.py").model.window is None
+    assert read_config(f"{tmp_path}/mine.py", ["--config.model.window=3"]).model.window == 3

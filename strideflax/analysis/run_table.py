@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strideflax.config import flat
+from strideflax.config import flat, with_not_set_as_before
 from strideflax.errors import UserError, one_line
 from strideflax.training.run_folder import read_json, read_metrics
 
@@ -128,7 +128,7 @@ def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
 def _row(folder: Path, name: str) -> dict[str, Any]:
     try:
         finished = (folder / "result.json").exists()
-        row = _result(folder) if finished else {"status": "unfinished", **flat(_config(folder))}
+        row = _result(folder) if finished else {"status": "unfinished"} | _config(folder)
     except (OSError, ValueError) as error:
         return {"run": name, "status": "unreadable", "error": one_line(error)}
     if row["status"] != FINISHED:
@@ -147,18 +147,20 @@ def _result(folder: Path) -> dict[str, Any]:
     result = read_json(folder / "result.json")
     if not isinstance(result.get("status"), str):
         raise ValueError(f"{folder / 'result.json'} has no status, so it is not a strideflax run's")
-    config = result.pop("config", None) or _config(folder)
+    config = result.pop("config", None)
     dataset = result.pop("dataset", None) or {}
-    if not (isinstance(config, Mapping) and isinstance(dataset, Mapping)):
+    if not (isinstance(config or {}, Mapping) and isinstance(dataset, Mapping)):
         raise ValueError(f"{folder / 'result.json'} has no groups of fields as config and dataset")
-    return flat(config) | flat(result) | flat(dataset, "dataset_")
+    fields = flat(with_not_set_as_before(config)) if config else _config(folder)
+    return fields | flat(result) | flat(dataset, "dataset_")
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    """Return the fields of ``config.json`` by their dotted names, "not set" as in older runs."""
     config = read_json(folder / "config.json")
     if "seed" not in config or not isinstance(config.get("model"), Mapping):
         raise ValueError(f"{folder / 'config.json'} has no seed and model, so it is not a strideflax run's")
-    return config
+    return flat(with_not_set_as_before(config))
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from strideflax.config import ModelConfig
+from strideflax.model import ModelConfig
 from strideflax.operators.blur import binomial_filter
 
 OPERATORS = ("strided_conv", "max_pool", "avg_pool", "blur_pool")
@@ -89,7 +89,7 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, in_features: int, out_features: int, stride: int):
         super().__init__()
         self.residual = config.residual
-        downsample: dict[str, Any] = {"operator": config.downsample, "stride": stride, "window": config.window}
+        downsample: dict[str, Any] = {"operator": config.downsample, "stride": stride, "window": config.window or 0}
         self.reduction = Reduction(
             config, in_features, out_features, kernel=3, placement=config.placement, relu=True, **downsample
         )
@@ -170,10 +170,10 @@ def check_twin(config: ModelConfig) -> None:
     for what, value, fits, allowed in (
         ("downsample", config.downsample, config.downsample in OPERATORS, ", ".join(OPERATORS)),
         ("stem.downsample", config.stem.downsample, config.stem.downsample == "strided_conv", "strided_conv"),
-        ("stem.pool", config.stem.pool, config.stem.pool == "none", "none"),
+        ("stem.pool", config.stem.pool, config.stem.pool is None, "none"),
         ("padding", config.padding, config.padding == "SYMMETRIC", "SYMMETRIC"),
         ("placement", config.placement, config.placement != "added", "after or before"),
-        ("window", config.window, config.window % 2 == 1 or config.window == 0, "0 or odd"),
+        ("window", config.window, config.window is None or config.window % 2 == 1, "the default or odd"),
         ("stem.kernel", config.stem.kernel, config.stem.kernel % 2 == 1, "odd"),
         ("strides", steps, all(s in (1, 2, (1, 1), (2, 2)) for s in steps), "1 or 2, the same on both axes"),
     ):

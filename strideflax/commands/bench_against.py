@@ -166,7 +166,7 @@ def _workloads(args: argparse.Namespace) -> "list[Workload]":
 
 
 def _dtypes(args: argparse.Namespace) -> list[str]:
-    from strideflax.config import DTYPES
+    from strideflax.model.config import DTYPES
 
     dtypes: list[str] = args.dtypes.split(",")
     if unknown := [dtype for dtype in dtypes if dtype not in DTYPES]:

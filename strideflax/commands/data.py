@@ -12,7 +12,7 @@ from strideflax.commands.console import console, print_entry, say_loading
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--name", default="cifar10", help="cifar10 or shapes (default: %(default)s)")
-    parser.add_argument("--dir", default="", metavar="DIR", help="local copy of CIFAR-10, as --config.data.dir")
+    parser.add_argument("--dir", metavar="DIR", help="local copy of CIFAR-10, as --config.data.dir")
     parser.add_argument(
         "--val-count", type=int, default=1000, metavar="N", help="validation images (default: %(default)s)"
     )
@@ -25,9 +25,7 @@ def main(args: argparse.Namespace) -> None:
     from strideflax.data import load_dataset
     from strideflax.data.cifar10_tfds import manual_archive, tfds_folder
 
-    config = DataConfig(
-        name=args.name, dir=args.dir, train_count=0, val_count=args.val_count, test_count=0, stretch=(1, 1)
-    )
+    config = DataConfig(name=args.name, dir=args.dir, val_count=args.val_count)
     for name, value in describe(load_dataset(config)).items():
         print_entry(name, value)
     if args.name == "cifar10":

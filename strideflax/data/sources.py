@@ -53,11 +53,11 @@ SOURCES: dict[str, Callable[[DataConfig], Source]] = {"cifar10": cifar10_source,
 
 def check_counts(config: DataConfig, train_count: int, test_count: int) -> None:
     """Raise DataError if ``config`` asks for more images than there are."""
-    needed = config.val_count + max(config.train_count, 1)
+    needed = config.val_count + (config.train_count or 1)
     if needed > train_count:
         raise DataError(
             f"config.data.train_count={config.train_count or 'all'} and val_count={config.val_count} need at least "
             f"{needed} images, the training set has {train_count}"
         )
-    if config.test_count > test_count:
+    if (config.test_count or 0) > test_count:
         raise DataError(f"config.data.test_count={config.test_count} asks for more than the {test_count} test images")

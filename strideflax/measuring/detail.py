@@ -6,13 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from strideflax.config import ModelConfig, StemConfig
 from strideflax.data import Split
 from strideflax.measuring.batches import ImageFunction, Progress, in_batches
 from strideflax.measuring.predictor import feature_function
 from strideflax.measuring.resampling import area_weights
 from strideflax.measuring.subject import Subject
-from strideflax.model import MiniResNet
+from strideflax.model import MiniResNet, ModelConfig, StemConfig
 
 # Ridge strengths over the mean eigenvalue of the Gram matrix.
 STRENGTHS = tuple(10.0**power for power in range(-10, 4))
@@ -70,7 +69,7 @@ def centres_of(split: Split) -> np.ndarray:
 
 def undownsampled(config: ModelConfig) -> ModelConfig:
     """Return the same architecture with every stride 1."""
-    stem = StemConfig(kernel=config.stem.kernel, stride=1, downsample="strided_conv", pool="none")
+    stem = StemConfig(kernel=config.stem.kernel, stride=1, downsample="strided_conv")
     ones = (1,) * len(config.strides)
     return dataclasses.replace(config, stem=stem, strides=ones, downsample="strided_conv", window=0)
 

@@ -96,5 +96,5 @@ class Subject:
         """The embedded data set in the run's image size: the same for every run, with each object's centre."""
         data = self.run.config.data
         return load_dataset(
-            dataclasses.replace(data, name="shapes", dir="", train_count=2000, val_count=500, test_count=1000)
+            dataclasses.replace(data, name="shapes", dir=None, train_count=2000, val_count=500, test_count=1000)
         )

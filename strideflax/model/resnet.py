@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from strideflax.config import ConfigError, ModelConfig
+from strideflax.errors import ConfigError
 from strideflax.model.batch_norm import BatchNorm
+from strideflax.model.config import ModelConfig
 from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import Stride, per_axis
 from strideflax.operators.strided import StridedConv
@@ -142,8 +143,8 @@ class Block(nnx.Module):
             operator=StridedConv,  # where nothing is downsampled
             stride=strides,
             placement=config.placement,
-            window=config.window or None,
-            taps=getattr(config, "taps", None),
+            window=config.window,
+            taps=config.taps,
         )
         shortcut = replace(down, placement="before")
         if max(strides) > 1:
@@ -191,7 +192,7 @@ class MiniResNet(nnx.Module):
     """The network under study.
 
     Args:
-        config: its shape; see `strideflax.config.ModelConfig`.
+        config: its shape; the default is the strided baseline.
         classes: number of logits.
         key: PRNG key of the initial values. Layers shared by two configs start equal under the same key.
         in_features: image channels.
@@ -213,7 +214,7 @@ class MiniResNet(nnx.Module):
             streams=streams.within("stem"),
         )
         features = self.stem.out_features
-        if config.stem.pool in (None, "none"):
+        if config.stem.pool is None:
             self.stem_pool: Downsample | None = None
         else:
             pool = downsampler(config.stem.pool)
@@ -271,7 +272,7 @@ def abstract_model(config: ModelConfig, classes: int = 10) -> MiniResNet:
 def check_strides(config: ModelConfig, size: Sequence[int]) -> None:
     """Raise a ValueError if a stride is larger than the map it would act on, so that a single pixel were left of it."""
     steps = [("model.stem.stride", config.stem.stride)]
-    if config.stem.pool not in (None, "none"):
+    if config.stem.pool is not None:
         steps.append(("model.stem.pool", 2))
     steps += [(f"model.strides[{i}]", stride) for i, stride in enumerate(config.strides)]
     current = tuple(size)

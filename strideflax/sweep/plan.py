@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strideflax.config import Config
+from strideflax.config import Config, typed_value, value_of
 from strideflax.config_file import read_sweep
 from strideflax.errors import UserError
 from strideflax.training.result import read_result
 from strideflax.training.run_folder import claim_folder, is_locked, read_metrics
-from strideflax.wording import counted, stands_for
+from strideflax.wording import counted
 
 RUNNING, STARTED, WAITING = "running", "started", "waiting"
 
@@ -84,8 +84,9 @@ def plan_sweep(spec: str, out: Path, overrides: Sequence[str] = (), wanted: Sequ
 
 
 def _matches(run: SweepRun, name: str, value: str) -> bool:
-    for field, entry in run.changes.items():
-        if (field == name or field.endswith(f".{name}")) and stands_for(value, entry):
+    for field in run.changes:
+        is_meant = field == name or field.endswith(f".{name}")
+        if is_meant and value_of(run.config, field) == typed_value(field, value):
             return True
     return False
 

@@ -26,8 +26,8 @@ from strideflax.training.run_folder import (
     claim_folder,
     forget_metrics_after,
     lock_folder,
-    read_json,
     read_metrics,
+    read_run_config,
 )
 from strideflax.training.setup import TrainingSetup, prepare
 from strideflax.training.step import Pixels, TrainState, TrainStep
@@ -108,8 +108,8 @@ def train(
 
 def _already_ended(folder: Path, config: Config, result: TrainingResult, progress: Progress) -> TrainingResult:
     """Return the result that is there, if it is of the images that are asked for."""
-    before = read_json(folder / "config.json")["data"]["dir"]
-    if config.data.dir != before and result.dataset:
+    before = read_run_config(folder)
+    if config.data.dir != before.data.dir and result.dataset:
         _check_images(folder, result.dataset["fingerprint"], load_dataset(config.data).fingerprint)
     progress.note(f"already {result.status}: {folder}")
     return result

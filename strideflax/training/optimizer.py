@@ -48,6 +48,6 @@ def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.G
         "sgd": optax.trace(decay=config.momentum, nesterov=True),
         "adamw": optax.scale_by_adam(b1=config.momentum),
     }[config.name]
-    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm is not None else optax.identity()
     decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask)
     return optax.chain(clip, direction, decay, optax.scale_by_learning_rate(schedule))

@@ -6,7 +6,7 @@ import pytest
 
 from strideflax.analysis.published import CLAIMS, LEAST_PAIRS, LESS, NO_LESS, SETTING, Claim, check_claims
 from strideflax.analysis.run_table import shipped
-from strideflax.config import flat
+from strideflax.config import flat, with_not_set_as_before
 
 GAIN = Claim("G", "it gains", "nobody", {}, {"model.downsample": "blur_pool"}, (0.01, 0.02))
 LOSS = Claim("L", "it loses", "nobody", {}, {"model.downsample": "blur_pool"}, LESS)
@@ -130,7 +130,7 @@ def test_every_claim_can_be_run_by_a_shipped_config():
     found = []
     for name in ("ablation", "stem", "all_cnn", "blur_window"):
         for _, config in read_sweep(f"configs/{name}.py:narrow"):
-            fields = flat(config.to_dict())
+            fields = flat(with_not_set_as_before(config.to_dict()))
             found.append({name: fields[name] for name in SETTING})
     for claim in CLAIMS:
         assert {**SETTING, **claim.reference} in found, claim

@@ -323,3 +323,14 @@ def test_training_a_stochastic_operator_needs_a_key():
     model = MiniResNet(small(downsample="stochastic_pool"), key=jax.random.key(0))
     with pytest.raises(ValueError, match="needs a key in training"):
         model(jnp.zeros((2, 8, 8, 3)), train=True)
+
+
+def test_the_defaults_are_the_baseline():
+    from configs.baseline import baseline
+
+    assert ModelConfig() == Config.from_dict(baseline().to_dict()).model
+
+
+def test_a_model_is_built_in_two_lines():
+    model = MiniResNet(ModelConfig(widths=(8, 16, 16), downsample="blur_pool"), key=jax.random.key(0))
+    assert model(jnp.zeros((2, 32, 32, 3))).shape == (2, 10)
