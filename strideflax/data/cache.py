@@ -1,7 +1,7 @@
 """A checked cache of decoded arrays: written aside and renamed, verified when read, never trusted and never needed.
 
-One file an entry: a line of JSON (what it was made from, and the SHA-256 of the rest), then the arrays as .npy, one
-after another. The name comes from the sources' paths, so a changed source replaces its old entry.
+An entry is one file: a line of JSON (what it was made from, and the SHA-256 of the rest), then the arrays as .npy, one
+after another. Its name comes from the sources' paths, so that a changed source replaces its old entry.
 """
 
 import contextlib
@@ -21,10 +21,12 @@ VERSION = 1  # raised when the meaning of the arrays changes
 def cached(sources: Sequence[Path], decode: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
     """Return ``decode()``, or what it returned when the ``sources`` had the same paths, sizes and times of change."""
     identity = _identity(sources)
-    name = hashlib.sha256(json.dumps([path for path, *_ in identity]).encode()).hexdigest()[:16]
+    paths = [path for path, _, _ in identity]
+    name = hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]
     entry = cache_folder() / f"cifar10-{name}.npys"
-    if (kept := load(entry, identity)) is not None:
-        return kept
+    stored = load(entry, identity)
+    if stored is not None:
+        return stored
     arrays = decode()
     if _identity(sources) == identity:  # else the sources changed meanwhile
         store(entry, identity, arrays)
@@ -65,5 +67,9 @@ def store(entry: Path, identity: list[list], arrays: Sequence[np.ndarray]) -> No
 
 
 def _identity(sources: Sequence[Path]) -> list[list]:
-    stats = [(path.resolve(), path.stat()) for path in sources]
-    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+    """Return path, size and time of change of each source, as JSON holds them."""
+    identity: list[list] = []
+    for path in sources:
+        stat = path.stat()
+        identity.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+    return identity

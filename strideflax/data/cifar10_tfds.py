@@ -55,31 +55,34 @@ def read_tfds(data_dir: Path) -> tuple[Arrays, str]:
 
 
 def prepared_files(data_dir: Path) -> list[Path]:
-    """Return the files of the newest prepared version, or none."""
+    """Return the files of the newest prepared version; an empty list if nothing is prepared."""
     versions = sorted((data_dir / "cifar10").glob("[0-9]*/dataset_info.json"))
     return sorted(versions[-1].parent.glob("*.array_record*")) if versions else []
 
 
 def read_prepared(data_dir: Path) -> Arrays:
-    """Decode the prepared images (seconds), sorted by ``id``, which numbers them in the order of the original files."""
+    """Decode the prepared images, which takes seconds."""
+    return Arrays(*_read_split("train", data_dir), *_read_split("test", data_dir))
+
+
+def _read_split(split: str, data_dir: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and labels by their ``id``, which numbers them in the order of the original files."""
     import tensorflow_datasets as tfds
     from PIL import Image
 
     decoders = {"image": tfds.decode.SkipDecoding()}  # PNG bytes, so that it is the same with OpenCV installed or not
-    arrays: list[np.ndarray] = []
-    for split in ("train", "test"):
-        source: Any = tfds.data_source("cifar10", split=split, data_dir=data_dir, download=False, decoders=decoders)
-        images = np.zeros((len(source), SIDE, SIDE, 3), np.uint8)
-        labels = np.full(len(source), -1, np.int32)
-        for start in range(0, len(source), BLOCK):
-            for record in source.__getitems__(range(start, min(start + BLOCK, len(source)))):
-                place = int(record["id"].decode().removeprefix(f"{split}_"))
-                images[place] = np.asarray(Image.open(io.BytesIO(record["image"])))
-                labels[place] = record["label"]
-        if labels.min() < 0:
-            raise DataError(f"{split}_{labels.argmin():05d} is missing")
-        arrays += [images, labels]
-    return Arrays(*arrays)
+    records: Any = tfds.data_source("cifar10", split=split, data_dir=data_dir, download=False, decoders=decoders)
+    count = len(records)
+    images = np.zeros((count, SIDE, SIDE, 3), np.uint8)
+    labels = np.full(count, -1, np.int32)
+    for start in range(0, count, BLOCK):
+        for record in records.__getitems__(range(start, min(start + BLOCK, count))):
+            i = int(record["id"].decode().removeprefix(f"{split}_"))
+            images[i] = np.asarray(Image.open(io.BytesIO(record["image"])))
+            labels[i] = record["label"]
+    if labels.min() < 0:
+        raise DataError(f"{split}_{labels.argmin():05d} is missing")
+    return images, labels
 
 
 def prepare(data_dir: Path, archive: Path | None = None) -> None:
@@ -92,39 +95,49 @@ def prepare(data_dir: Path, archive: Path | None = None) -> None:
     Raises:
         DataError: no archive to be had, or not the right one.
     """
-    manual = manual_archive(data_dir)
-    if archive is None and not manual.is_file():
+    if archive is None and not manual_archive(data_dir).is_file():
         require_connection(data_dir)
-    made = [folder for folder in (data_dir / "cifar10", data_dir / "downloads", data_dir) if not folder.exists()]
+    folders = (data_dir / "cifar10", data_dir / "downloads", data_dir)
+    created = [folder for folder in folders if not folder.exists()]
     try:
-        import tensorflow_datasets as tfds
-
-        if not sys.stderr.isatty():
-            tfds.disable_progress_bar()
-        downloads = data_dir / "downloads"
-        downloads.mkdir(parents=True, exist_ok=True)
-        # A folder of our own for the download, gone afterwards: a broken one leaves nothing, two at once do not meet.
-        own = tempfile.TemporaryDirectory(prefix="incomplete-", dir=downloads)
-        with own, contextlib.redirect_stdout(io.StringIO()):
-            config = tfds.download.DownloadConfig(manual_dir=manual.parent, try_download_gcs=False)
-            builder(data_dir, archive).download_and_prepare(
-                download_dir=own.name, download_config=config, file_format="array_record"
-            )
+        _download_and_prepare(data_dir, archive)
     except DataError:
         raise
     except Exception as error:  # tensorflow-datasets, requests, array_record and the disk raise many kinds
-        if prepared_files(data_dir):  # another process was quicker
-            return
-        if type(error).__name__ == "NonMatchingChecksumError":
-            raise DataError(
-                f"{manual if manual.is_file() else URL} is not the official archive (its SHA-256 differs); "
-                "read another copy with --config.data.dir=DIR"
-            ) from None
-        raise DataError(f"CIFAR-10 could not be prepared in {data_dir}: {_named(error)}; {remedy(data_dir)}") from None
+        if not prepared_files(data_dir):  # else another process was quicker
+            raise DataError(_explanation(error, data_dir)) from None
     finally:
-        for folder in made:
+        for folder in created:
             with contextlib.suppress(OSError):  # it is not empty; a failure leaves no empty one
                 folder.rmdir()
+
+
+def _download_and_prepare(data_dir: Path, archive: Path | None) -> None:
+    import tensorflow_datasets as tfds
+
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    downloads = data_dir / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    config = tfds.download.DownloadConfig(manual_dir=manual_archive(data_dir).parent, try_download_gcs=False)
+    # Each process downloads into a folder of its own, which is gone afterwards: a broken download leaves nothing, and
+    # two at once do not meet.
+    folder = tempfile.TemporaryDirectory(prefix="incomplete-", dir=downloads)
+    with folder, contextlib.redirect_stdout(io.StringIO()):
+        builder(data_dir, archive).download_and_prepare(
+            download_dir=folder.name, download_config=config, file_format="array_record"
+        )
+
+
+def _explanation(error: Exception, data_dir: Path) -> str:
+    """Return what a user should know of ``error``, which preparing the data set raised."""
+    if type(error).__name__ == "NonMatchingChecksumError":
+        manual = manual_archive(data_dir)
+        return (
+            f"{manual if manual.is_file() else URL} is not the official archive (its SHA-256 differs); "
+            "read another copy with --config.data.dir=DIR"
+        )
+    return f"CIFAR-10 could not be prepared in {data_dir}: {_named(error)}; {remedy(data_dir)}"
 
 
 def builder(data_dir: Path, archive: Path | None) -> Any:
@@ -145,8 +158,9 @@ def builder(data_dir: Path, archive: Path | None) -> Any:
             }
 
         def _generate_examples(self, prefix: str, arrays: tuple[np.ndarray, np.ndarray]) -> Iterator:
-            for i, (image, label) in enumerate(zip(*arrays, strict=True)):
-                yield i, {"id": f"{prefix}{i:05d}", "image": Image.fromarray(image), "label": int(label)}
+            images, labels = arrays
+            for i in range(len(labels)):
+                yield i, {"id": f"{prefix}{i:05d}", "image": Image.fromarray(images[i]), "label": int(labels[i])}
 
     return Cifar10(data_dir=data_dir)
 
