@@ -15,7 +15,7 @@ from drawing.panels import draw_bars, one_panel, panel_per_name, panels, set_tit
 from drawing.patterns import bump, stripes
 from strideflax.operators.base import Downsample
 from strideflax.operators.spectral import SpectralPool
-from strideflax.report.figures import COLOURS, GREY
+from strideflax.report.canvas import COLOURS, GREY
 
 Operators = Mapping[str, Downsample]
 Look = dict[str, Any]  # of a line

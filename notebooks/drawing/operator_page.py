@@ -16,7 +16,7 @@ from drawing.patterns import bump, zone_plate
 from strideflax.data.shapes import draw_shapes
 from strideflax.operators.base import Downsample
 from strideflax.operators.spectral import SpectralPool
-from strideflax.report.figures import COLOURS
+from strideflax.report.canvas import COLOURS
 
 BLUE, ORANGE = COLOURS[:2]
 SIZE = 32

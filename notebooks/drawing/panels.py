@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from strideflax.report.figures import GREY, STYLE
+from strideflax.report.canvas import GREY, STYLE
 
 WIDTH = 10.0  # inches
 DOTS_PER_INCH = 80

@@ -12,7 +12,7 @@ from drawing.panels import draw_bars, one_panel, panels, set_title
 from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import make_window
 from strideflax.operators.receptive_field import Field
-from strideflax.report.figures import COLOURS, GREY
+from strideflax.report.canvas import COLOURS, GREY
 
 BLUE, ORANGE = COLOURS[0], COLOURS[1]
 

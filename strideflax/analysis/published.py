@@ -114,7 +114,7 @@ CLAIMS = (
 
 
 def check_claims(frame: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
-    """Return a row a claim: name, text, source, pairs, difference, its 95 % interval, what was published, the verdict.
+    """Return one row per claim: name, text, source, pairs, difference, its 95 % interval, what was published, the verdict.
 
     Each claim is looked at by itself: nothing is corrected for their number. With fewer than `LEAST_PAIRS` pairs the verdict
     says how many there are.
@@ -128,33 +128,46 @@ def check_claims(frame: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Da
         ValueError: two different runs of one side of a claim share a seed, the two sides differ in a field that the claim
             does not name, or on what images they are, or a field of `SETTING` is missing.
     """
-    if missing := sorted(name for name in (*SETTING, *IDENTITY) if name not in frame):
-        raise ValueError(
-            f"these are no runs of a model: {missing[0]} is missing; give a frame of strideflax.results.load"
-        )
+    for name in (*SETTING, *IDENTITY):
+        if name not in frame:
+            raise ValueError(
+                f"these are not runs of a model: {name} is missing; give a frame of strideflax.results.load"
+            )
+    finished = frame[frame["status"] == FINISHED]
     rows = []
     for claim in claims:
-        found = paired_difference(_gains(frame[frame["status"] == FINISHED], claim))
-        row = {"claim": claim.name, "text": claim.text, "source": claim.source, "value": claim.value}
-        row |= {name: getattr(found, name) for name in ("pairs", "difference", "low", "high")}
+        found = paired_difference(_gains(finished, claim))
         verdict = claim.verdict(found.low, found.high)
         if found.pairs < LEAST_PAIRS:
             verdict = f"too few pairs: {found.pairs}" if found.pairs else NOT_RUN
-        rows.append(
-            row | {"published_low": claim.published[0], "published_high": claim.published[1], "verdict": verdict}
-        )
+        row = {
+            "claim": claim.name,
+            "text": claim.text,
+            "source": claim.source,
+            "value": claim.value,
+            "pairs": found.pairs,
+            "difference": found.difference,
+            "low": found.low,
+            "high": found.high,
+            "published_low": claim.published[0],
+            "published_high": claim.published[1],
+            "verdict": verdict,
+        }
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _gains(runs: pd.DataFrame, claim: Claim) -> Any:
-    reference, other = (_by_seed(runs, {**SETTING, **side}, claim) for side in (claim.reference, claim.other))
+def _gains(runs: pd.DataFrame, claim: Claim) -> np.ndarray:
+    """Return the claim's value, other side minus reference, for each seed that both sides have."""
+    reference = _by_seed(runs, {**SETTING, **claim.reference}, claim)
+    other = _by_seed(runs, {**SETTING, **claim.other}, claim)
     seeds = reference.index.intersection(other.index)
     named = {*claim.reference, *claim.other}
-    alike = [name for name in runs if _must_be_alike(name) and name not in named]
-    ours, theirs = reference.loc[seeds, alike], other.loc[seeds, alike]
-    differ = (ours != theirs) & ~(ours.isna() & theirs.isna())
-    for name in alike:
-        if differ[name].any():
+    for name in runs:
+        if not _must_be_alike(name) or name in named:
+            continue
+        ours, theirs = reference.loc[seeds, name], other.loc[seeds, name]
+        if ((ours != theirs) & ~(ours.isna() & theirs.isna())).any():
             raise ValueError(f"{claim.name}: its two sides differ in {name} too; give runs of one study")
     if claim.value not in runs:
         return np.array([])
@@ -168,7 +181,9 @@ def _must_be_alike(column: str) -> bool:
 
 def _by_seed(runs: pd.DataFrame, fields: Mapping[str, Any], claim: Claim) -> pd.DataFrame:
     """Return the runs with those fields, by seed."""
-    chosen = runs[np.logical_and.reduce([runs[name] == value for name, value in fields.items()])]
+    chosen = runs
+    for name, value in fields.items():
+        chosen = chosen[chosen[name] == value]
     chosen = chosen.drop_duplicates([*IDENTITY])
     if chosen["seed"].duplicated().any():
         raise ValueError(

@@ -6,7 +6,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from strideflax.report.figures import Drawing
+from strideflax.report.canvas import Drawing
 from strideflax.report.findings import Answer, Findings
 from strideflax.report.tables import Cell, Table
 

@@ -11,23 +11,26 @@ CONFIG = "configs/stride2.py"  # every field that changes a result is set, so it
 
 
 def regenerate(ablation: Ablation, source: str) -> str:
-    """Return a bash script: the fields that all runs share, one training command a run, and the report."""
-    fields = [name for name in ablation.runs if changes_results(name) or name == "seed"]
-    runs = ablation.runs[ablation.runs["model.downsample"].notna()] if "model.downsample" in fields else ablation.runs
-    fields = [name for name in fields if runs[name].notna().any()]
-    shared = [name for name in fields if runs[name].nunique() == 1 and runs[name].notna().all()]
-    varying = [name for name in fields if name not in shared]
-    common = " ".join(_flag(name, runs[name].iloc[0]) for name in shared)
+    """Return a bash script: the fields that all runs share, one training command per run, and the report."""
+    runs = ablation.runs
+    if "model.downsample" in runs:
+        runs = runs[runs["model.downsample"].notna()]  # without what could not be read
+    shared, varying = [], []
+    for name in runs:
+        if changes_results(name) or name == "seed":
+            if runs[name].nunique() == 1 and runs[name].notna().all():
+                shared.append(_flag(name, runs[name].iloc[0]))
+            else:
+                varying.append(name)
     lines = [
-        f"COMMON={shlex.quote(common)}",
-        *(
-            f"python train.py --config {CONFIG} $COMMON {_flags(row, varying)} "
-            f"--workdir {shlex.quote('runs/again/' + row['run'])}"
-            for row in runs.to_dict("records")
-        ),
-        "python -m strideflax report runs/again",
+        f"# this report: python -m strideflax report {shlex.quote(source)}",
+        f"COMMON={shlex.quote(' '.join(shared))}",
     ]
-    return "\n".join([f"# this report: python -m strideflax report {shlex.quote(source)}", *lines])
+    for row in runs.to_dict("records"):
+        folder = shlex.quote(f"runs/again/{row['run']}")
+        lines.append(f"python train.py --config {CONFIG} $COMMON {_flags(row, varying)} --workdir {folder}")
+    lines.append("python -m strideflax report runs/again")
+    return "\n".join(lines)
 
 
 def _flags(row: dict[str, Any], names: list[str]) -> str:

@@ -5,16 +5,7 @@ import shutil
 
 import pytest
 
-from strideflax.report.write import write_report
-
 WIDTHS = (1280, 390)
-
-
-@pytest.fixture(scope="module")
-def report(study_folder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("report")
-    write_report(study_folder, out)
-    return out
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,6 @@ WIDTHS = (1280, 390)
 
 
 @pytest.fixture(scope="module")
-def report(study_folder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("report")
-    write_report(study_folder, out)
-    return out
-
-
-@pytest.fixture(scope="module")
 def page(report):
     return (report / "report.html").read_text()
 

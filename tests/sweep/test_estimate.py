@@ -9,24 +9,6 @@ from strideflax.sweep.estimate import TimeLeft, estimate_seconds, macs_left, tra
 from strideflax.sweep.plan import plan_sweep, write_plan
 from strideflax.training.run_folder import write_json
 
-GRID = """
-from configs.baseline import baseline
-
-def get_config(arg=None):
-    return baseline("quick")
-
-def sweep(arg=None):
-    for seed in range(2):
-        for operator in ("strided_conv", "max_pool"):
-            yield {"model.downsample": operator, "seed": seed}
-"""
-
-
-@pytest.fixture
-def grid(tmp_path) -> str:
-    (tmp_path / "grid.py").write_text(GRID)
-    return str(tmp_path / "grid.py")
-
 
 def test_the_estimate_follows_finished_runs(grid, tmp_path):
     runs = plan_sweep(grid, tmp_path / "out", wanted=["downsample=strided_conv"])

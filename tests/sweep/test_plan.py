@@ -10,24 +10,6 @@ from strideflax.files import write_json
 from strideflax.sweep.plan import SweepError, plan_sweep, write_plan
 from strideflax.training.run_folder import read_json
 
-GRID = """
-from configs.baseline import baseline
-
-def get_config(arg=None):
-    return baseline("quick")
-
-def sweep(arg=None):
-    for seed in range(2):
-        for operator in ("strided_conv", "max_pool"):
-            yield {"model.downsample": operator, "seed": seed}
-"""
-
-
-@pytest.fixture
-def grid(tmp_path) -> str:
-    (tmp_path / "grid.py").write_text(GRID)
-    return str(tmp_path / "grid.py")
-
 
 def test_a_run_a_line_each_in_a_folder_named_by_its_fingerprint(grid, tmp_path):
     runs = plan_sweep(grid, tmp_path / "out")
@@ -63,8 +45,8 @@ def test_a_filter_that_says_nothing_is_refused(grid, tmp_path, wanted, message):
         plan_sweep(grid, tmp_path, wanted=wanted)
 
 
-def test_two_runs_with_one_configuration_are_refused(tmp_path):
-    (tmp_path / "twice.py").write_text(GRID.replace('"seed": seed', '"checkpoint_epochs": seed + 1'))
+def test_two_runs_with_one_configuration_are_refused(grid, tmp_path):
+    (tmp_path / "twice.py").write_text(Path(grid).read_text().replace('"seed": seed', '"checkpoint_epochs": seed + 1'))
     with pytest.raises(SweepError, match="yields 2 runs twice"):
         plan_sweep(str(tmp_path / "twice.py"), tmp_path)
 
