@@ -48,6 +48,11 @@ def test_the_leading_columns_come_first_whatever_is_missing(frame):
     assert tuple(frame.columns[: len(results.LEADING)]) == results.LEADING
 
 
+def test_counts_are_whole_numbers_although_some_runs_have_none(frame):
+    assert frame[["params", "macs"]].isna().any().all()
+    assert str(frame.loc["max_pool-4-1", "params"]) == "1000"
+
+
 def test_a_failed_run_has_no_accuracy_although_its_file_names_one(frame, study_folder):
     assert json.loads((study_folder / "avg_pool-4-2/result.json").read_text())["test_accuracy"] > 0
     row = frame.loc["avg_pool-4-2"]

@@ -5,6 +5,7 @@ import pytest
 from made_runs import accuracies
 
 from strideflax.analysis.ablation import read_ablation
+from strideflax.report.canvas import percent_limits
 from strideflax.report.figures import draw_accuracy, draw_seeds, pareto_front
 
 
@@ -20,3 +21,8 @@ def test_no_axis_of_accuracies_goes_below_0_or_above_100_percent(draw):
     ticks = [float(text) for text in re.findall(r"<text[^>]*>(\d+(?:\.\d+)?)</text>", draw(ablation).svg)]
     assert len(ticks) > 3
     assert 0 <= min(ticks) < max(ticks) <= 100
+
+
+def test_an_axis_of_percent_ends_at_0_and_100():
+    assert percent_limits((-3.0, 104.0)) == (0, 100)
+    assert percent_limits((81.0, 84.5)) == (81.0, 84.5)
