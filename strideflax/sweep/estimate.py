@@ -40,12 +40,11 @@ class TimeLeft:
 
     def seconds(self) -> float:
         """Return the seconds left: by the plan until `ENOUGH` of the work is done, then by the speed since the start."""
-        elapsed = time.monotonic() - self._start
         left = macs_left(self._runs)
         done = self._at_start - left
-        if done < ENOUGH * self._at_start or done == 0:
-            return max(self._planned_seconds - elapsed, 0.0)
-        return elapsed * left / done
+        if done == 0 or done < ENOUGH * self._at_start:
+            return self._planned_seconds
+        return (time.monotonic() - self._start) * left / done
 
 
 def estimate_seconds(runs: Sequence[SweepRun], workers: int) -> float:

@@ -43,7 +43,7 @@ def test_the_time_left_follows_the_speed_so_far(grid, tmp_path):
     after = time.monotonic()
     planned = left.seconds()
     time.sleep(0.2)
-    assert left.seconds() < planned
+    assert left.seconds() == planned, "nothing is done yet"
     epochs = [f'{{"epoch": {epoch}, "step": {epoch}}}\n' for epoch in range(1, int(runs[0].config.epochs) + 1)]
     (runs[0].folder / "metrics.jsonl").write_text("".join(epochs))
     least = time.monotonic() - after
