@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument("--measures", metavar="A,B", help="which (default: all; a wrong name lists them)")
     parser.add_argument(
-        "--images", type=at_least_one, default=0, metavar="N", help="test images at most (default: each measure's)"
+        "--images", type=at_least_one, metavar="N", help="test images at most (default: each measure's)"
     )
     parser.add_argument(
         "--cifar10-c", type=Path, metavar="DIR", help="folder of CIFAR-10-C's .npy files, for robustness"

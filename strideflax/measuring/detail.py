@@ -11,7 +11,7 @@ from strideflax.measuring.batches import ImageFunction, Progress, in_batches
 from strideflax.measuring.predictor import feature_function
 from strideflax.measuring.resampling import area_weights
 from strideflax.measuring.subject import Subject
-from strideflax.model import MiniResNet, ModelConfig, StemConfig
+from strideflax.model import MiniResNet, ModelConfig
 
 # Ridge strengths over the mean eigenvalue of the Gram matrix.
 STRENGTHS = tuple(10.0**power for power in range(-10, 4))
@@ -69,9 +69,9 @@ def centres_of(split: Split) -> np.ndarray:
 
 def undownsampled(config: ModelConfig) -> ModelConfig:
     """Return the same architecture with every stride 1."""
-    stem = StemConfig(kernel=config.stem.kernel, stride=1, downsample="strided_conv")
+    stem = dataclasses.replace(config.stem, stride=1, downsample="strided_conv", pool=None)
     ones = (1,) * len(config.strides)
-    return dataclasses.replace(config, stem=stem, strides=ones, downsample="strided_conv", window=0)
+    return dataclasses.replace(config, stem=stem, strides=ones, downsample="strided_conv", window=None, taps=None)
 
 
 def flat_features(features: ImageFunction, images: np.ndarray, size: tuple[int, int], *, batch_size: int) -> np.ndarray:

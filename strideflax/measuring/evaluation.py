@@ -22,7 +22,7 @@ def evaluate_run(
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
     *,
     load: Callable[[], Dataset] | None = None,
-    images: int = 0,
+    images: int | None = None,
     cifar10_c: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure a finished run and write each result to ``measures/NAME.json`` in its folder, whole or not at all.
@@ -32,7 +32,7 @@ def evaluate_run(
         names: of `MEASURES`.
         progress: told a measure's name and how far it is, as (name, done, total).
         load: returns the data set that the run was trained on; None loads it from where the run found it.
-        images: test images that a measure uses at most, 0 for each measure's own number; stated in its protocol.
+        images: test images that a measure uses at most, None for each measure's own number; stated in its protocol.
         cifar10_c: a folder with the arrays of CIFAR-10-C.
 
     Returns:

@@ -63,7 +63,7 @@ def corruption_errors(
 
 
 def cifar10_c_errors(
-    predict: ImageFunction, folder: Path, *, count: int = 0, progress: Progress = no_progress
+    predict: ImageFunction, folder: Path, *, count: int | None = None, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Return the plain mean error over the fifteen corruptions and five severities of CIFAR-10-C.
 
@@ -72,7 +72,7 @@ def cifar10_c_errors(
     Args:
         predict: images uint8 -> logits.
         folder: with ``labels.npy`` and ``NAME.npy`` uint8 ``[5 n, 32, 32, 3]``, severity after severity.
-        count: images of each severity, 0 for all.
+        count: images of each severity, None for all.
         progress: told the number of (corruption, severity) pairs done.
 
     Returns:

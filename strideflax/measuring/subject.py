@@ -46,13 +46,13 @@ class Subject:
     Attributes:
         run: the run.
         load: returns the data set that the run was trained on; called when a measure first needs it.
-        max_images: test images that a measure uses at most; 0 leaves each measure its own number.
+        max_images: test images that a measure uses at most; None leaves each measure its own number.
         cifar10_c: folder with the arrays of CIFAR-10-C (Hendrycks and Dietterich 2019), or None.
     """
 
     run: FinishedRun
     load: Callable[[], Dataset]
-    max_images: int = 0
+    max_images: int | None = None
     cifar10_c: Path | None = None
 
     @cached_property
@@ -78,13 +78,10 @@ class Subject:
         """Images uint8 -> the last feature map, by the final weights."""
         return feature_function(self.run.model, *self.statistics)
 
-    def test(self, count: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first ``count`` test images and their labels, 0 for all, and no more than `max_images`."""
-        used = len(self.dataset.test)
-        for limit in (count, self.max_images):
-            if limit:
-                used = min(used, limit)
-        return self.dataset.test.images[:used], self.dataset.test.labels[:used]
+    def test(self, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first ``count`` test images and their labels, None for all, and no more than `max_images`."""
+        test = self.dataset.test.take(slice(count)).take(slice(self.max_images))
+        return test.images, test.labels
 
     def normalized_batches(self, images: np.ndarray, batch_size: int) -> list[Array]:
         """Return uint8 ``images`` as the model takes them: batches of float32, the last one possibly smaller."""

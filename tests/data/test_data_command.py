@@ -18,7 +18,7 @@ def test_says_what_would_be_used_and_where_files_go(cifar10, tmp_path, capsys, m
     folder = cifar10.binary(tmp_path / "data")
     run("--dir", str(folder), "--val-count", "3")
     shown = capsys.readouterr().out
-    config = DataConfig(name="cifar10", dir=str(folder), train_count=0, val_count=3, test_count=0, stretch=(1, 1))
+    config = DataConfig(name="cifar10", dir=str(folder), val_count=3)
     for part in (
         "cifar10",
         f"files in {folder}",

@@ -12,7 +12,7 @@ from strideflax.errors import UserError
 
 
 def config(**changes) -> DataConfig:
-    values = {"name": "shapes", "dir": "", "train_count": 70, "val_count": 30, "test_count": 20, "stretch": (1, 1)}
+    values = {"name": "shapes", "dir": None, "train_count": 70, "val_count": 30, "test_count": 20, "stretch": (1, 1)}
     return DataConfig(**(values | changes))
 
 
@@ -30,13 +30,13 @@ def rows(split: Split) -> set[bytes]:
 
 
 def test_every_layout_has_the_same_fingerprint(places):
-    options = {"name": "cifar10", "train_count": 0, "val_count": 5, "test_count": 0}
+    options = {"name": "cifar10", "train_count": None, "val_count": 5, "test_count": None}
     prints = {load_dataset(config(dir=str(place), **options)).fingerprint for place in places}
     assert len(prints) == 1
 
 
 def test_cifar10_is_split_without_loss_or_overlap(places, cifar10):
-    data = load_dataset(config(name="cifar10", dir=str(places[0]), train_count=0, val_count=5, test_count=0))
+    data = load_dataset(config(name="cifar10", dir=str(places[0]), train_count=None, val_count=5, test_count=None))
     assert (len(data.train), len(data.val), len(data.test)) == (15, 5, 4)
     assert rows(data.train) | rows(data.val) == {image.tobytes() for image in cifar10.images[:20]}
     assert not rows(data.train) & rows(data.val)
@@ -51,7 +51,7 @@ def test_cifar10_is_split_without_loss_or_overlap(places, cifar10):
 
 def test_fewer_training_images_keep_the_validation_split(places):
     options = {"name": "cifar10", "dir": str(places[0]), "val_count": 5, "test_count": 2}
-    whole, part = load_dataset(config(train_count=0, **options)), load_dataset(config(train_count=8, **options))
+    whole, part = load_dataset(config(train_count=None, **options)), load_dataset(config(train_count=8, **options))
     np.testing.assert_array_equal(whole.val.images, part.val.images)
     assert len(part.train) == 8
     assert rows(part.train) < rows(whole.train)
@@ -85,7 +85,7 @@ def test_the_same_config_gives_the_same_data():
     ("changes", "part"),
     [
         ({"train_count": 9_990, "val_count": 11}, "need at least 10001 images, the training set has 10000"),
-        ({"train_count": 0, "val_count": 10_000}, "train_count=all and val_count=10000 need at least 10001 images"),
+        ({"train_count": None, "val_count": 10_000}, "train_count=all and val_count=10000 need at least 10001 images"),
         ({"test_count": 2_001}, "test_count=2001 asks for more than the 2000 test images"),
         ({"name": "cifar10", "dir": "/no/such/folder"}, "no CIFAR-10 in /no/such/folder"),
     ],

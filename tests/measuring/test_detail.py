@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,12 @@ def test_the_strength_is_chosen_on_validation_and_not_on_test():
 def test_pooled_maps_are_block_means():
     x = np.random.default_rng(0).normal(size=(2, 4, 6, 3))
     assert np.allclose(average_to(x, (2, 3)), x.reshape(2, 2, 2, 3, 2, 3).mean((2, 4)), atol=1e-12)
+
+
+@pytest.mark.parametrize("change", [{"downsample": "conv_blur", "taps": 5}, {"downsample": "blur_pool", "window": 4}])
+def test_an_operators_own_options_do_not_outlive_it(change):
+    model = replace(Config.from_dict(baseline("quick").to_dict()).model, **change)
+    assert undownsampled(model).downsample == "strided_conv"
 
 
 def test_the_undownsampled_net_is_the_same_net_without_a_stride():
