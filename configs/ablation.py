@@ -1,8 +1,8 @@
-"""The study: operators x crop augmentation x paired seeds.
+"""What is each operator worth? Eight operators, with and without random crops, for five paired seeds.
 
 strideflax sweep --config configs/ablation.py --out runs/ablation
 
-`configs/ablation.py:narrow` is the one for two CPU cores, whose results are shipped; `:quick` is on the embedded data set.
+`configs/ablation.py:narrow` is for two CPU cores, `:quick` is on the embedded data set; the runs of both come with the library.
 """
 
 from configs.baseline import baseline

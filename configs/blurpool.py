@@ -2,7 +2,8 @@
 
 Shows what a proper low-pass before the subsampling is worth, at 1.56 times the MACs.
 
-- ``python train.py --config configs/blurpool.py``: not yet measured on CIFAR-10.
+- ``python train.py --config configs/blurpool.py:narrow --config.data.dir=DIR``: 83.46 ± 0.21 % on CIFAR-10 (JPEG
+  re-encoded), mean and standard deviation of 5 seeds; the strided network has 80.79 ± 0.26 %.
 - ``python train.py --config configs/blurpool.py:quick``: 70.3 % in 5 s of training and 2 s of compilation (n = 1).
 
 Two cores of an Intel Xeon, jax 0.12.0.1, 2026-11-22.

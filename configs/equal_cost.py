@@ -2,7 +2,8 @@
 
 strideflax sweep --config configs/equal_cost.py --out runs/equal_cost
 
-Behind the convolution, as in `ablation.py`, they cost one and a half times the strided network's multiply-adds.
+Behind the convolution, as in `ablation.py`, they cost one and a half times the strided network's multiply-adds. The runs of
+`configs/equal_cost.py:narrow` come with the library.
 """
 
 from configs.baseline import baseline
