@@ -7,6 +7,7 @@ import pandas as pd
 from strideflax.analysis.comparison import compare_paired, summarize
 from strideflax.analysis.fields import changes_results, in_words
 from strideflax.analysis.run_table import COSTS, FINISHED, is_missing
+from strideflax.config import NOT_SET
 from strideflax.errors import UserError
 from strideflax.wording import stands_for, written
 
@@ -132,9 +133,15 @@ def _reference(levels: list[object], factor: str, baseline: object) -> object:
     if baseline is None:
         return BASELINE if BASELINE in levels else levels[0]
     for level in levels:
-        if level == baseline or (isinstance(baseline, str) and stands_for(baseline, level)):
+        if level == baseline or (isinstance(baseline, str) and _is_meant(baseline, factor, level)):
             return level
     raise UserError(f"no run has {factor} {baseline!r}; there are {', '.join(written(level) for level in levels)}")
+
+
+def _is_meant(text: str, factor: str, level: object) -> bool:
+    """Return whether a word of the command line means the level; "none" means one that is not set."""
+    is_not_set = factor in NOT_SET and level == NOT_SET[factor]
+    return stands_for(text, level) or (is_not_set and stands_for(text, None))
 
 
 def _varying(frame: pd.DataFrame, columns: list[str]) -> list[str]:

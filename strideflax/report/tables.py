@@ -10,17 +10,9 @@ from strideflax.analysis.fields import in_words, short
 from strideflax.analysis.run_table import is_missing
 from strideflax.wording import written
 
-ACCURACY_NOTE = (
-    "In brackets 95 % intervals: Student's t, cut at 0 and 100, for a "
-    "mean; the paired bootstrap for a gain. p: exact sign-flip test; after Holm: corrected for the number of operators. "
-    "Shift consistency: share of pairs of shifts by up to 4 pixels (border reflected) with the same class. "
-    "± is the standard deviation over the runs."
-)
-COST_NOTE = (
-    "MACs: multiply-accumulates of one image's forward pass. Latency: median time of inference, of one image and of a "
-    "training batch, as the command evaluate measures it. Times are means over the row's runs, or over n of "
-    "them where not all have one; ± is their standard deviation."
-)
+INTERVAL_NOTE = "In brackets 95 % intervals: Student's t, cut at 0 and 100, for a mean"
+LATENCY_NOTE = "Latency: median time of inference, as the command evaluate measures it"
+SPREAD_NOTE = "Times are means over the row's runs, or over n where not all have one; ±: their standard deviation"
 
 
 @dataclass(frozen=True)
@@ -58,6 +50,7 @@ class Column:
         text: the words for a value.
         interval: the columns of an interval that stands in brackets behind the value.
         has_spread: whether its standard deviation follows, and the number of runs where not all of the row have it.
+        note: what a reader has to know, to stand below the table.
     """
 
     title: str
@@ -65,6 +58,7 @@ class Column:
     text: Callable[[Any], str]
     interval: tuple[str, str] | None = None
     has_spread: bool = False
+    note: str = ""
 
     def cell(self, row: dict[Any, Any]) -> Cell:
         """Return the cell for one row of `Ablation.table`."""
@@ -90,36 +84,38 @@ class Column:
 
 def accuracy_table(ablation: Ablation) -> Table:
     """Return what was reached, and how sure it is: one row per setting and operator."""
+    shifts = "Shift consistency: share of pairs of shifts by up to 4 pixels (border reflected) with the same class; ± is its "
+    shifts += "standard deviation over the runs"
     gain = f"gain over {ablation.baseline}, points"
     columns = [
         Column("validation accuracy, %", "validation", percent),
-        Column("test accuracy, %", "mean", percent, interval=("low", "high")),
-        Column(gain, "difference", points, interval=("difference_low", "difference_high")),
-        Column("p", "p", "{:.3g}".format),
-        Column("p after Holm", "p_holm", "{:.3g}".format),
+        Column("test accuracy, %", "mean", percent, interval=("low", "high"), note=INTERVAL_NOTE),
+        Column(gain, "difference", points, ("difference_low", "difference_high"), note="Paired bootstrap for a gain"),
+        Column("p", "p", "{:.3g}".format, note="p: exact sign-flip test"),
+        Column("p after Holm", "p_holm", "{:.3g}".format, note="After Holm: corrected for the number of operators"),
         Column("pairs", "pairs", "{:.0f}".format),
         Column("wins, % of pairs", "probability_of_improvement", "{:.0%}".format),
-        Column("shift consistency, %", CONSISTENCY, percent, has_spread=True),
+        Column("shift consistency, %", CONSISTENCY, percent, has_spread=True, note=shifts),
         Column("runs", "n", str),
         Column("without a result", "missing", str),
     ]
-    return _table("Accuracy", ACCURACY_NOTE, ablation, columns)
+    return _table("Accuracy", ablation, columns)
 
 
 def cost_table(ablation: Ablation) -> Table:
     """Return what it takes: one row per setting and operator."""
     columns = [
         Column("runs", "n", str),
-        Column("million MACs", "macs", lambda count: f"{count / 1e6:,.1f}"),
+        Column("million MACs", "macs", millions, note="MACs: multiply-accumulates of one image's forward pass"),
         Column("parameters", "params", "{:,.0f}".format),
-        Column("latency of an image, ms", LATENCY, "{:.2f}".format, has_spread=True),
+        Column("latency of an image, ms", LATENCY, "{:.2f}".format, has_spread=True, note=LATENCY_NOTE),
         Column("latency of a batch, ms", BATCH_LATENCY, "{:.2f}".format, has_spread=True),
-        Column("training images/s", "images_per_second", "{:,.0f}".format, has_spread=True),
+        Column("training images/s", "images_per_second", "{:,.0f}".format, has_spread=True, note=SPREAD_NOTE),
     ]
-    return _table("Cost", COST_NOTE, ablation, columns)
+    return _table("Cost", ablation, columns)
 
 
-def _table(title: str, note: str, ablation: Ablation, columns: list[Column]) -> Table:
+def _table(title: str, ablation: Ablation, columns: list[Column]) -> Table:
     """Return a table with the operator and the settings in front; a column without any number is left out."""
     leading = [Column("operator", OPERATOR, str)]
     for name in ablation.settings:
@@ -128,7 +124,8 @@ def _table(title: str, note: str, ablation: Ablation, columns: list[Column]) -> 
     rows = []
     for row in ablation.table.to_dict("records"):
         rows.append([column.cell(row) for column in shown])
-    return Table(title, note, [column.title for column in shown], rows)
+    notes = [f"{column.note}." for column in shown if column.note]
+    return Table(title, " ".join(notes), [column.title for column in shown], rows)
 
 
 def interaction_table(ablation: Ablation) -> Table:
@@ -166,6 +163,11 @@ def failed_table(ablation: Ablation) -> Table:
     for row in ablation.failed.fillna({"error": ""}).to_dict("records"):
         rows.append([Cell(str(row[name]), str(row[name])) for name in ("run", "status", "error")])
     return Table("Runs without a result", "They are in no average.", ["run", "status", "error"], rows)
+
+
+def millions(count: float) -> str:
+    """Return a count in millions, one decimal."""
+    return f"{count / 1e6:,.1f}"
 
 
 def percent(share: float) -> str:

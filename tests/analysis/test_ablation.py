@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from made_runs import accuracies
+from made_runs import accuracies, config, result, write
 
 from strideflax import results
 from strideflax.analysis.ablation import LATENCY, read_ablation
@@ -61,6 +61,15 @@ class TestAblation:
         frame = pd.concat(frames, ignore_index=True)
         assert read_ablation(frame.astype({"augment.crop": float}), factor="augment.crop", baseline="4").baseline == "4"
         assert read_ablation(frame, factor="model.strides", baseline="[[1, 4]]").baseline == "((1, 4),)"
+
+    @pytest.mark.parametrize("baseline", ["none", "None", "0", 0])
+    def test_runs_from_before_and_after_a_field_could_be_none_are_one_level(self, baseline, tmp_path):
+        for seed, window in enumerate((0, None, 5, 5)):
+            run = result(seed=seed % 2)
+            write(tmp_path / str(seed) / "result.json", run | {"config": config(seed=seed % 2, window=window)})
+        ablation = read_ablation(results.load(tmp_path), factor="model.window", baseline=baseline)
+        assert ablation.table.set_index("operator")["n"].to_dict() == {"0": 2, "5": 2}
+        assert ablation.baseline == "0"
 
     def test_the_first_level_is_the_smallest_number(self):
         frames = [accuracies({"strided_conv": [0.5]}, **{"augment.crop": crop}) for crop in (10, 2)]

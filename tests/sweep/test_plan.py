@@ -27,13 +27,20 @@ def test_a_run_a_line_each_in_a_folder_named_by_its_fingerprint(grid, tmp_path):
     ("wanted", "count"),
     [
         (["seed=1"], 2),
-        (["seed=1.0"], 2),
         (["downsample=max_pool"], 2),
         (["model.downsample=max_pool", "seed=0"], 1),
     ],
 )
 def test_filters_keep_what_matches_all(grid, tmp_path, wanted, count):
     assert len(plan_sweep(grid, tmp_path, wanted=wanted)) == count
+
+
+@pytest.mark.parametrize("text", ["0.2", "0.20", "2e-1"])
+def test_a_filter_finds_a_number_however_it_is_written(grid, tmp_path, text):
+    rates = Path(grid).read_text().replace('"seed": seed', '"optimizer.learning_rate": 0.1 * (1 + seed)')
+    (tmp_path / "rates.py").write_text(rates)
+    runs = plan_sweep(str(tmp_path / "rates.py"), tmp_path, wanted=[f"learning_rate={text}"])
+    assert [run.config.optimizer.learning_rate for run in runs] == [0.2, 0.2]
 
 
 @pytest.mark.parametrize(
