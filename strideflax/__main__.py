@@ -20,10 +20,17 @@ def program(only: str = "") -> None:
         signal.signal(number, _end_at_once)  # until the imports below are done
     from strideflax.commands import command_line, endings
 
-    endings.open_closed_files()
+    endings.prepare_files()
     endings.watch_signals()
     parser = command_line.command_parser(only) if only else command_line.program_parser()
-    command_line.run_words(parser, sys.argv[1:])
+    try:
+        command_line.run_words(parser, sys.argv[1:])
+    except SystemExit as end:
+        if (
+            isinstance(end.code, int) and end.code > 128
+        ):  # stopped from outside, and all is put away: wait for nothing more
+            os._exit(end.code)
+        raise
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> None:

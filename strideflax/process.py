@@ -46,6 +46,10 @@ def _ignore_late_writers(ignored: Any) -> None:
         sys.__unraisablehook__(ignored)
 
 
+# Ctrl-C, a polite request to end, and a terminal that was closed; Windows has no SIGHUP.
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
 class StoppedAtOnce(BaseException):
     """The process is to end now, with nothing saved since the last checkpoint."""
 
@@ -55,7 +59,7 @@ class StoppedAtOnce(BaseException):
 
 
 class StopSignal:
-    """Takes over Ctrl-C and SIGTERM when made; call it after each step to ask whether one has come.
+    """Takes over `STOP_SIGNALS` when made; call it after each step to ask whether one has come.
 
     Asked once, a run saves and stops after its step. Before the first step, or asked twice, it ends at once.
     """
@@ -63,7 +67,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.number = 0
         self._stepping = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
 
     def __call__(self) -> bool:

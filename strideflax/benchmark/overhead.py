@@ -79,7 +79,11 @@ def start_seconds(spec: str, overrides: Sequence[str] = ()) -> float:
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=process_environment()) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
+        try:
+            said = process.stdout.readline()
+        except BaseException:
+            process.kill()  # or leaving this context would wait for it
+            raise
         seconds = time.perf_counter() - start
     if not said:
         raise subprocess.CalledProcessError(process.returncode, command)

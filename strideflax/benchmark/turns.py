@@ -89,6 +89,8 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and self._process is not None:
+            self._process.kill()  # it may be in the middle of a long turn, whose answer nobody waits for
         self.close()
         self._errors.close()
 

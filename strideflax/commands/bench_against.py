@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from strideflax.benchmark.contenders import REFERENCE, RIVALS
-from strideflax.commands.console import console, fits, print_table, print_text, say_loading
+from strideflax.commands.console import console, fits, loading, print_table, print_text
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
@@ -65,7 +65,6 @@ def main(args: argparse.Namespace) -> None:
         args.parser.error(f"the rival is missing; known: {', '.join(RIVALS)}")
     if args.check and args.config:
         args.parser.error("--check measures operators alone, --config means nothing there")
-    say_loading()
     if args.check:
         _check(args)
     else:
@@ -74,9 +73,10 @@ def main(args: argparse.Namespace) -> None:
 
 def _against(args: argparse.Namespace) -> None:
     """Measure, print and store; exit with 1 if a rival did not compute the same."""
-    from strideflax.benchmark.compare import PROTOCOL, compare, introduce
-    from strideflax.benchmark.turns import open_workers
-    from strideflax.files import write_json
+    with loading():
+        from strideflax.benchmark.compare import PROTOCOL, compare, introduce
+        from strideflax.benchmark.turns import open_workers
+        from strideflax.files import write_json
 
     own_python = args.torch_python == sys.executable
     if args.rival == "torch" and own_python and importlib.util.find_spec("torch") is None:
@@ -122,10 +122,11 @@ def _against(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Check the floors that the options leave against the plain formulation; exit with 1 if one is not reached."""
-    from strideflax.benchmark.compare import PROTOCOL, introduce
-    from strideflax.benchmark.floors import ATTEMPTS, CORES, FLOORS, check_floors
-    from strideflax.benchmark.turns import open_workers
-    from strideflax.files import write_json
+    with loading():
+        from strideflax.benchmark.compare import PROTOCOL, introduce
+        from strideflax.benchmark.floors import ATTEMPTS, CORES, FLOORS, check_floors
+        from strideflax.benchmark.turns import open_workers
+        from strideflax.files import write_json
 
     dtypes = _dtypes(args)
     floors = [floor for floor in FLOORS if args.only in floor.workload.name and floor.workload.dtype in dtypes]

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from strideflax.commands.console import console, print_table, print_text, say_loading
+from strideflax.commands.console import console, loading, print_table, print_text
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Time each operator, print the table, store it as JSON."""
-    say_loading()
-    from strideflax.environment import describe_device, versions
-    from strideflax.files import write_json
-    from strideflax.measuring.timing import WARMUP
-    from strideflax.operators.table import DOWNSAMPLERS
+    with loading():
+        from strideflax.environment import describe_device, versions
+        from strideflax.files import write_json
+        from strideflax.measuring.timing import WARMUP
+        from strideflax.operators.table import DOWNSAMPLERS
 
     names = args.operators or list(DOWNSAMPLERS)
     for name in names:

@@ -4,7 +4,7 @@ import argparse
 import subprocess
 from pathlib import Path
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, loading
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
@@ -20,18 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Measure the config's start, loop and memory, print and store them."""
-    say_loading()
-    import numpy as np
+    with loading():
+        import numpy as np
 
-    from strideflax.benchmark.overhead import STEPS, loop_seconds, memory_bytes, start_seconds
-    from strideflax.compile_cache import keep_compiled
-    from strideflax.config_file import read_config
-    from strideflax.environment import describe_device, versions
-    from strideflax.files import write_json
+        from strideflax.benchmark.overhead import STEPS, loop_seconds, memory_bytes, start_seconds
+        from strideflax.compile_cache import keep_compiled
+        from strideflax.config_file import read_config
+        from strideflax.environment import describe_device, versions
+        from strideflax.files import write_json
 
     spec = args.config
     config = read_config(spec, args.overrides)
     keep_compiled()
+    console.print("compiling the training step ...", style="dim")
     planned, counted = memory_bytes(config)
     console.print(
         f"memory: {planned / 1e6:,.0f} MB planned by XLA, {counted / 1e6:,.0f} MB by count: {planned / counted:.2f}",

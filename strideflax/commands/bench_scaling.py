@@ -7,9 +7,10 @@ import argparse
 from pathlib import Path
 
 from strideflax.benchmark.axes import AXES
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, loading
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
+from strideflax.wording import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,15 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Measure the config along the axis, print each point, store and draw those that could be measured."""
-    say_loading()
-    from strideflax.benchmark.scaling import draw_scaling, ideal, measure_points, points
-    from strideflax.benchmark.turns import WorkerError
-    from strideflax.config_file import read_config
-    from strideflax.files import write_json
+    with loading():
+        from strideflax.benchmark.scaling import draw_scaling, ideal, measure_points, points
+        from strideflax.benchmark.turns import WorkerError
+        from strideflax.config_file import read_config
+        from strideflax.files import write_json
 
     axis = args.axis
     config = read_config(args.config, args.overrides)
     along, rows = points(axis, config, label=Path(args.config.split(":")[0]).stem), []
+    console.print(f"measuring {counted(len(along), 'point')} along {axis} ...", style="dim", markup=False)
     missing = ""
     try:
         for row in measure_points(along, rounds=args.rounds):

@@ -1,9 +1,11 @@
 """What a person sees in a terminal: rich progress where there is one, plain lines elsewhere."""
 
+import contextlib
 import os
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,6 +14,7 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from strideflax.commands.endings import nothing_to_put_away
 from strideflax.wording import counted
 
 if TYPE_CHECKING:
@@ -71,10 +74,16 @@ def print_entry(label: str, text: str) -> None:
         console.print(" " * LABEL_COLUMNS + line, markup=False)
 
 
-def say_loading(what: str = "JAX") -> None:
-    """Tell a person at a terminal what takes long before a command's own first line: imports on a cold start."""
+@contextlib.contextmanager
+def loading(what: str = "JAX") -> Iterator[None]:
+    """Tell a person at a terminal what takes long before a command's own first line: the imports in this context.
+
+    They are within the functions that need them, so that ``--help`` answers without them.
+    """
     if sys.stderr.isatty():
         Console(stderr=True).print(f"loading {what} ...", style="dim")
+    with nothing_to_put_away():
+        yield
 
 
 class TrainingProgress:

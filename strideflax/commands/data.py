@@ -6,7 +6,7 @@ Downloads CIFAR-10 if it is nowhere to be found.
 import argparse
 from typing import Any
 
-from strideflax.commands.console import console, print_entry, say_loading
+from strideflax.commands.console import console, loading, print_entry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Load the images and describe them."""
-    say_loading()
-    from strideflax.config import DataConfig
-    from strideflax.data import load_dataset
-    from strideflax.data.cifar10_tfds import manual_archive, tfds_folder
+    with loading():
+        from strideflax.config import DataConfig
+        from strideflax.data import load_dataset
+        from strideflax.data.cifar10_tfds import manual_archive, tfds_folder
 
     config = DataConfig(name=args.name, dir=args.dir, val_count=args.val_count)
     for name, value in describe(load_dataset(config)).items():

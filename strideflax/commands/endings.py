@@ -10,18 +10,22 @@
 """
 
 import contextlib
+import errno
+import io
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any, NoReturn
 
 from strideflax.errors import UserError, one_line
-from strideflax.process import StoppedAtOnce
+from strideflax.process import STOP_SIGNALS, StoppedAtOnce
 
-BROKEN_PIPE = 128 + signal.SIGPIPE
+_ends_at_once = threading.Event()
+BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
 
 
 def answer(run: Callable[[], None]) -> None:
@@ -63,8 +67,11 @@ def _drop_what_nobody_reads() -> None:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def open_closed_files() -> None:
-    """Open standard input, output and error where they are closed, lest a file that is opened later take their place."""
+def prepare_files() -> None:
+    """Open standard input, output and error where they are closed, lest a file that is opened later take their place.
+
+    Where they are a terminal, let its closing be no error of whoever prints: SIGHUP tells it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -72,6 +79,28 @@ def open_closed_files() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
+    if sys.stdout.isatty():
+        sys.stdout = _terminal_output(1)
+    if sys.stderr.isatty():
+        sys.stderr = _terminal_output(2)
+
+
+class _Terminal(io.FileIO):
+    """A terminal to which nothing is said any more once it is closed, so that a run can still save and end by SIGHUP."""
+
+    def write(self, data: Any) -> int:
+        """Write ``data``, if anybody still reads it."""
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return len(data)
+
+
+def _terminal_output(number: int) -> io.TextIOWrapper:
+    raw = _Terminal(number, "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="replace", line_buffering=True)
 
 
 def watch_signals() -> None:
@@ -81,7 +110,7 @@ def watch_signals() -> None:
     that can take half a minute. So a thread of its own reads the signals' numbers, from the file that Python writes them to
     when they come; it says at the first one that it has been heard, and ends the process at the second.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     heard, told = socket.socketpair()
     told.setblocking(False)
@@ -89,7 +118,19 @@ def watch_signals() -> None:
     threading.Thread(target=_watch, args=(heard, told), name="signals", daemon=True).start()
 
 
+@contextlib.contextmanager
+def nothing_to_put_away() -> Iterator[None]:
+    """While in this context, let a signal end the process at once: half-done imports are no place to raise an exception."""
+    _ends_at_once.set()
+    try:
+        yield
+    finally:
+        _ends_at_once.clear()
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
+    if _ends_at_once.is_set():
+        _end_at_once(number)
     raise StoppedAtOnce(number)
 
 
@@ -98,11 +139,21 @@ def _watch(heard: socket.socket, told: socket.socket) -> None:
     stopping = False
     while numbers := heard.recv(1):
         number = numbers[0]
-        if number not in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number not in STOP_SIGNALS:
             continue
-        if stopping:
-            os._exit(128 + number)
+        if stopping or _ends_at_once.is_set():
+            _end_at_once(number)
         stopping = True
         if number == signal.SIGINT:
-            with contextlib.suppress(OSError):
-                os.write(2, b"\nstopping; press Ctrl-C again to stop at once\n")
+            _write(b"\nstopping; press Ctrl-C again to stop at once\n")
+
+
+def _end_at_once(number: int) -> NoReturn:
+    _write(b"\ninterrupted\n")
+    os._exit(128 + number)
+
+
+def _write(line: bytes) -> None:
+    """Write to standard error past Python's buffers, which the main thread may hold."""
+    with contextlib.suppress(OSError):
+        os.write(2, line)

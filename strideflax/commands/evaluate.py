@@ -13,7 +13,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from strideflax.commands.console import console, print_table, say_loading
+from strideflax.commands.console import console, loading, print_table
 from strideflax.commands.parsing import at_least_one
 
 
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Measure, write the results into the run folder, and print a table of them."""
-    say_loading()
-    from strideflax.measuring.evaluation import evaluate_run
-    from strideflax.measuring.measures import MEASURES, check_measures
-    from strideflax.measuring.subject import load_images
-    from strideflax.training import restore_run
+    with loading():
+        from strideflax.measuring.evaluation import evaluate_run
+        from strideflax.measuring.measures import MEASURES, check_measures
+        from strideflax.measuring.subject import load_images
+        from strideflax.training import restore_run
 
     names = list(MEASURES) if args.measures is None else args.measures.split(",")
     check_measures(names)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from strideflax.commands.console import columns_of, console, fits, print_table, print_text, say_loading, table_width
+from strideflax.commands.console import columns_of, console, fits, loading, print_table, print_text, table_width
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the tables, or the JSON object, and draw the picture."""
-    say_loading()
-    from strideflax.inspection.tables import comparison_table, layer_table
+    with loading():
+        from strideflax.inspection.tables import comparison_table, layer_table
 
     found = _inspect(args.config, args.overrides, args.size)
     other = _inspect(args.compare, [], args.size) if args.compare else None

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from strideflax.commands.console import console, say_loading
+from strideflax.commands.console import console, loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Write the report and print where it lies."""
-    say_loading("pandas and matplotlib")
-    from strideflax.report.write import write_report
+    with loading("pandas and matplotlib"):
+        from strideflax.report.write import write_report
 
     out = args.out or (args.source if args.source.is_dir() else args.source.parent)
     page, *others = write_report(args.source, out, factor=args.factor, baseline=args.baseline)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.table import Table
 
-from strideflax.commands.console import console, print_table, say_loading
+from strideflax.commands.console import console, loading, print_table
 from strideflax.commands.parsing import at_least_one
 from strideflax.wording import counted, duration
 
@@ -53,14 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Plan, show, run with a live table, and say what came of it."""
-    say_loading()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
-    from strideflax.sweep.estimate import TimeLeft
-    from strideflax.sweep.plan import RUNNING, plan_sweep, write_plan
-    from strideflax.training.result import FINISHED
+    with loading():
+        from strideflax.sweep.estimate import TimeLeft
+        from strideflax.sweep.plan import RUNNING, plan_sweep, write_plan
+        from strideflax.training.result import FINISHED
 
-    console.print(f"planning {args.config} ...", style="dim", markup=False)
     runs = plan_sweep(args.config, args.out, args.overrides, args.filter)
+    console.print(f"estimating how long {counted(len(runs), 'run')} will take ...", style="dim")
     if args.retry_failed and not args.dry_run:
         _forget_unsuccessful(runs)
     time_left = TimeLeft(runs, args.workers)
@@ -106,19 +106,20 @@ def _engine(args: argparse.Namespace) -> "Engine":
 
 def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine", time_left: "TimeLeft") -> None:
     """Run what is ``left`` of ``runs``, with a live table of all."""
+    rows = min(ROWS, (console.height - 4) // 2)  # in a narrow terminal a run takes two lines
     start = "starting workers"
-    with Live(status_table(runs, note=start), console=console, refresh_per_second=2, transient=True) as live:
+    with Live(status_table(runs, rows, start), console=console, refresh_per_second=2, transient=True) as live:
 
         def show(in_hand: set[Path]) -> None:
             is_running = any(run.status != "waiting" for run in left)
             note = f"about {duration(time_left.seconds())} left" if is_running else start
-            live.update(status_table(runs, note=note, in_hand=in_hand))
+            live.update(status_table(runs, rows, note, in_hand))
 
         engine([run.folder for run in left], show)
 
 
 def status_table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "", in_hand: Collection[Path] = ()) -> Table:
-    """Return the sweep as a table of at most ``rows`` lines: what is running first, then what has ended.
+    """Return the sweep with its accuracies as a table of at most ``rows`` runs: what is running first, then what has ended.
 
     ``in_hand`` are the folders that workers have; a run among them that does not run yet is "starting".
     """
@@ -138,7 +139,7 @@ def status_table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "", i
     grid = Table(caption=f"{caption}; {note}" if note else caption, box=None)
     for column in ("run", "status"):
         grid.add_column(column)
-    for column in ("epoch", "val accuracy", "test accuracy"):
+    for column in ("epoch", "validation", "test"):
         grid.add_column(column, justify="right")
     for run in shown[:rows]:
         records, result = read_metrics(run.folder), read_result(run.folder)

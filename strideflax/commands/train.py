@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strideflax.commands.console import TrainingProgress, console, print_text, say_loading
+from strideflax.commands.console import TrainingProgress, console, loading, print_text
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
@@ -43,11 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Train, and print the result and where it lies."""
-    say_loading()
-    from strideflax.compile_cache import keep_compiled
-    from strideflax.config_file import read_config
-    from strideflax.process import StopSignal
-    from strideflax.training import Interrupted, train
+    with loading():
+        from strideflax.compile_cache import keep_compiled
+        from strideflax.config_file import read_config
+        from strideflax.process import StopSignal
+        from strideflax.training import Interrupted, train
 
     config = read_config(args.config, args.overrides)
     if args.distributed:

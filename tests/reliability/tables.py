@@ -7,6 +7,7 @@ NAMES = {
     "kills": "`kill -9` of a training run: at any moment, between checkpoints, within a save",
     "sweep kills": "`kill -9` of a sweep, alone or with its workers",
     "stops": "Ctrl-C or SIGTERM at any moment",
+    "endings": "every command, ended by Ctrl-C, twice, by SIGTERM, by closing its terminal, as it loads and as it works",
     "injuries": "checkpoint files damaged: bits flipped, cut, emptied, filled with others' bytes, lengthened, deleted",
     "disks": "disks that fill up, or stop at a file size, at some moment of a run",
     "cases": "random cases (Hypothesis): shapes, padding, operators, configs, files",

@@ -1,0 +1,146 @@
+"""Every command, ended in every way. What takes long is in tests/reliability/test_endings.py, with ``--long``."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands.endings import CASES, CLOSED_PIPE, LOADING, ROOT, Terminal, check_quiet, fill, make_run
+
+from strideflax.__main__ import main
+from strideflax.commands import command_line
+
+SECONDS_TO_END = 20
+STOPPING = "stopping; press Ctrl-C again to stop at once"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("endings") / "run")
+
+
+def started(name: str, run: Path, folder: Path) -> Terminal:
+    return Terminal(fill(CASES[name].words, run, folder / "out"), folder / "temporary")
+
+
+def test_the_table_has_every_command():
+    known = {name for name in command_line.COMMANDS if name != "bench"}
+    assert {name for name in CASES if not name.startswith("bench ")} == known
+    assert {name.split()[1] for name in CASES if name.startswith("bench ")} == set(command_line.bench.COMMANDS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stop:
+        main(fill(CASES[name].mistake, tmp_path / "run", tmp_path / "out"))
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ctrl_c_while_jax_is_loaded(name, tmp_path, run):
+    """Ctrl-C is answered, the command ends with 130 and leaves nothing."""
+    terminal = started(name, run, tmp_path)
+    terminal.wait_for(CASES[name].at_work if name == "bench all" else LOADING, 10)  # it loads nothing itself
+    time.sleep(0.1)
+    terminal.press_ctrl_c()
+    assert terminal.end(SECONDS_TO_END) == 128 + signal.SIGINT
+    check_quiet(terminal.shown)
+    assert terminal.shown.rstrip().endswith("interrupted")
+    assert list(terminal.temporary.iterdir()) == []
+    assert (tmp_path / "out").exists() == (name == "bench all")
+
+
+@pytest.mark.parametrize("name", ["train", "sweep", "bench against"])
+def test_a_terminal_that_is_closed_while_jax_is_loaded(name, tmp_path, run):
+    terminal = started(name, run, tmp_path)
+    terminal.wait_for(LOADING, 10)
+    terminal.hang_up()
+    assert terminal.end(SECONDS_TO_END) == 128 + signal.SIGHUP
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["evaluate", "sweep", "bench against"])
+def test_sigterm_at_work(name, tmp_path, run):
+    terminal = started(name, run, tmp_path)
+    terminal.wait_for(CASES[name].at_work)
+    terminal.process.terminate()
+    assert terminal.end(SECONDS_TO_END) == 128 + signal.SIGTERM
+    check_quiet(terminal.shown)
+    assert list(terminal.temporary.iterdir()) == []
+
+
+def test_ctrl_c_saves_and_a_closed_terminal_saves_and_the_run_goes_on(tmp_path, run):
+    terminal = started("train", run, tmp_path)
+    terminal.wait_for(CASES["train"].at_work)
+    terminal.press_ctrl_c()
+    assert terminal.end(SECONDS_TO_END) == 128 + signal.SIGINT
+    assert STOPPING in terminal.shown
+    assert "the same command goes on from there" in " ".join(terminal.shown.split())
+    again = Terminal(terminal.words, tmp_path / "again")
+    again.wait_for("resumed at step")
+    again.wait_for(CASES["train"].at_work)
+    again.hang_up()
+    assert again.end(SECONDS_TO_END) == 128 + signal.SIGHUP
+    newest = max(int(path.name) for path in (tmp_path / "out/checkpoints").iterdir() if path.name.isdigit())
+    assert f"resumed at step {newest} " not in again.shown, "the closed terminal saved nothing"
+
+
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path, run):
+    terminal = started("evaluate", run, tmp_path)
+    terminal.wait_for(CASES["evaluate"].at_work)
+    os.kill(terminal.process.pid, signal.SIGSTOP)  # so that both come while it can't end by the first
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        os.kill(terminal.process.pid, number)
+    assert terminal.end(5) in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    check_quiet(terminal.shown)
+
+
+@pytest.mark.parametrize("name", ["train", "inspect", "data"])
+def test_a_reader_who_leaves_after_the_first_line(name, tmp_path, run):
+    words = fill(CASES[name].words, run, tmp_path / "out")
+    done = subprocess.run(
+        ["bash", "-c", '"$@" | head -1; echo status ${PIPESTATUS[0]}', "-", sys.executable, "-m", "strideflax", *words],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    status = int(done.stdout.splitlines()[-1].removeprefix("status "))
+    assert status in ((CLOSED_PIPE,) if name == "train" else (CLOSED_PIPE, 0))  # 0: it was done before the reader left
+
+
+def test_closed_standard_files(tmp_path, run):
+    words = fill(CASES["report"].words, run, tmp_path / "out")
+    command = ["bash", "-c", '"$@" >&- 2>&- <&-', "-", sys.executable, "-m", "strideflax", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out/report.html").read_text().rstrip().endswith("</html>")
+
+
+def test_a_full_disk_behind_standard_output(run):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "strideflax", *CASES["inspect"].words, "--json"],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+def test_an_internal_error_keeps_its_traceback():
+    script = (
+        "import sys; from strideflax import __main__; from strideflax.commands import inspect\n"
+        "def broken(args): raise AssertionError('ours')\n"
+        "inspect.main = broken; sys.argv = ['strideflax', 'inspect', '--config', 'x']; __main__.program()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("AssertionError: ours\n")
+    assert done.stdout == ""
