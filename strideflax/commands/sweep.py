@@ -139,7 +139,7 @@ def status_table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "", i
     grid = Table(caption=f"{caption}; {note}" if note else caption, box=None)
     for column in ("run", "status"):
         grid.add_column(column)
-    for column in ("epoch", "validation", "test"):
+    for column in ("epoch", "val accuracy", "test accuracy"):
         grid.add_column(column, justify="right")
     for run in shown[:rows]:
         records, result = read_metrics(run.folder), read_result(run.folder)
