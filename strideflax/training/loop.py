@@ -18,7 +18,7 @@ from strideflax.environment import versions
 from strideflax.errors import UserError
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.monitoring import Progress, Silent, Writer
-from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, write_result
+from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, suspicions, write_result
 from strideflax.training.run_folder import (
     RunFolderError,
     append_metrics,
@@ -30,8 +30,9 @@ from strideflax.training.run_folder import (
     read_run_config,
 )
 from strideflax.training.setup import TrainingSetup, prepare
-from strideflax.training.step import Pixels, TrainState, TrainStep
+from strideflax.training.step import Evaluation, Pixels, TrainState, TrainStep
 
+_zeroed = jax.jit(lambda total: total * 0)  # compiled, as 0 would be sent to the device each time
 CHECKED_STEPS = 50  # how often the loop looks whether the loss is finite, which waits for the device
 
 
@@ -147,17 +148,19 @@ class TrainingLoop:
 
     def run(self) -> TrainingResult:
         """Train to the end, read the test set once with the final weights, and write ``result.json``, last."""
-        error, test_loss, test_accuracy = None, None, None
+        error, test = None, None
         try:
             state = self._train(self._resume())
-            step = int(state.step)
-            test_loss, test_accuracy = self._evaluate(state, "test", step)
+            step = int(jax.device_get(state.step))
+            test = self._evaluate(state, "test", step)
         except Diverged as diverged:
             error, step = str(diverged), diverged.step
         finally:
             for writer in self.writers:
                 writer.close()
-        result = self._result(step, error, test_loss, test_accuracy)
+        result = self._result(step, error, test)
+        for warning in result.warnings or ():
+            self.progress.note(f"warning: {warning}")
         if self.writes:
             write_result(self.folder, result)
         return result
@@ -188,7 +191,7 @@ class TrainingLoop:
         setup, total = self.setup, self.setup.total_steps
         train = setup.pixels(setup.dataset.train)
         programs = self._compile(state, train)
-        step = int(state.step)
+        step = int(jax.device_get(state.step))
         while step < total:
             first_step, epoch = step, step // setup.steps_per_epoch
             last_step = min((epoch + 1) * setup.steps_per_epoch, total)
@@ -198,12 +201,14 @@ class TrainingLoop:
             finally:
                 seconds = time.perf_counter() - start
                 self.train_seconds += seconds
-            step = int(state.step)
+            step = int(jax.device_get(state.step))
             if step == last_step:
                 stop = stop or self._any_host_should_stop()
                 record = self._record(state, epoch, step - first_step, seconds)
-                record["val_loss"], record["val_accuracy"] = self._evaluate(state, "validation", step)
-                state = state._replace(loss_sum=state.loss_sum * 0, correct_sum=state.correct_sum * 0)
+                validation = self._evaluate(state, "validation", step)
+                record["val_loss"] = validation.loss if validation else None
+                record["val_accuracy"] = validation.accuracy if validation else None
+                state = state._replace(loss_sum=_zeroed(state.loss_sum), correct_sum=_zeroed(state.correct_sum))
                 self._log(record)
             is_due = step == last_step and (epoch + 1) % setup.config.checkpoint_epochs == 0
             if is_due or stop or step == total:
@@ -216,7 +221,7 @@ class TrainingLoop:
         self, state: TrainState, train: Pixels, programs: dict[int, TrainStep], last_step: int
     ) -> tuple[TrainState, bool]:
         """Do steps up to ``last_step``, the end of an epoch; return the state, and whether the run was asked to stop."""
-        setup, step, stop = self.setup, int(state.step), False
+        setup, step, stop = self.setup, int(jax.device_get(state.step)), False
         order = setup.order(step // setup.steps_per_epoch)
         while step < last_step and not stop:
             count = self.steps_per_dispatch if step + self.steps_per_dispatch <= last_step else 1
@@ -226,7 +231,7 @@ class TrainingLoop:
             stop = jax.process_count() == 1 and self.should_stop()
             passed_a_check = step % CHECKED_STEPS < count
             if stop or step == last_step or passed_a_check:
-                _check_finite(float(state.loss_sum), "training", step)  # waits for the device
+                _check_finite(float(jax.device_get(state.loss_sum)), "training", step)  # waits for the device
         return jax.block_until_ready(state), stop
 
     def _any_host_should_stop(self) -> bool:
@@ -244,23 +249,27 @@ class TrainingLoop:
         self.compile_seconds += time.perf_counter() - start
         return programs
 
-    def _evaluate(self, state: TrainState, which: str, step: int) -> tuple[float | None, float | None]:
-        """Return the loss and the accuracy over every validation or test image; None without images."""
+    def _evaluate(self, state: TrainState, which: str, step: int) -> Evaluation | None:
+        """Evaluate every validation or test image; None without images."""
         dataset = self.setup.dataset
-        loss, accuracy = self.setup.evaluate(state, dataset.test if which == "test" else dataset.val)
-        _check_finite(loss or 0.0, which, step)
-        return loss, accuracy
+        found = self.setup.evaluate(state, dataset.test if which == "test" else dataset.val)
+        if found is not None:
+            _check_finite(found.loss, which, step)
+        return found
 
     def _record(self, state: TrainState, epoch: int, steps: int, seconds: float) -> dict[str, Any]:
         """Return an epoch's numbers; ``steps`` is how many this call did, ``seconds`` how long they took."""
-        step, batch_size = int(state.step), self.setup.config.batch_size
+        step, loss_sum, correct_sum = jax.device_get((state.step, state.loss_sum, state.correct_sum))
+        step, batch_size = int(step), self.setup.config.batch_size
         steps_in_epoch = step - epoch * self.setup.steps_per_epoch
+        with jax.transfer_guard("allow"):  # Optax computes with Python's numbers
+            learning_rate = float(self.setup.schedule(step))
         return {
             "epoch": epoch + 1,
             "step": step,
-            "train_loss": float(state.loss_sum) / steps_in_epoch,
-            "train_accuracy": float(state.correct_sum) / (steps_in_epoch * batch_size),
-            "learning_rate": float(self.setup.schedule(step)),
+            "train_loss": float(loss_sum) / steps_in_epoch,
+            "train_accuracy": float(correct_sum) / (steps_in_epoch * batch_size),
+            "learning_rate": learning_rate,
             "images_per_second": steps * batch_size / seconds,
             "seconds": seconds,
         }
@@ -276,19 +285,18 @@ class TrainingLoop:
     def _save(self, state: TrainState) -> None:
         clock = {"compile_seconds": self.compile_seconds, "train_seconds": self.train_seconds}
         meta = {"clock": clock, "dataset_fingerprint": self.setup.dataset.fingerprint}
-        self.checkpoints.save(int(state.step), state, meta)
+        self.checkpoints.save(int(jax.device_get(state.step)), state, meta)
 
-    def _result(
-        self, step: int, error: str | None, test_loss: float | None, test_accuracy: float | None
-    ) -> TrainingResult:
+    def _result(self, step: int, error: str | None, test: Evaluation | None) -> TrainingResult:
         config, plan = self.setup.config, self.setup.plan
         records = read_metrics(self.folder)
         last = records[-1] if records and error is None else {}
         return TrainingResult(
             status=FINISHED if error is None else DIVERGED,
             error=error,
-            test_loss=test_loss,
-            test_accuracy=test_accuracy,
+            warnings=suspicions(test) if test else None,
+            test_loss=test.loss if test else None,
+            test_accuracy=test.accuracy if test else None,
             val_accuracy=last.get("val_accuracy"),
             val_loss=last.get("val_loss"),
             train_loss=last.get("train_loss"),

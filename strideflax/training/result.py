@@ -1,21 +1,30 @@
 """What a run leaves: its result, and the trained model."""
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from jax import Array
+from jax.typing import ArrayLike
 
 from strideflax.config import Config
+from strideflax.data import load_dataset
+from strideflax.data.augment import normalize
 from strideflax.files import write_json
 from strideflax.model import MiniResNet, abstract_model
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.run_folder import RunFolderError, read_json, read_run_config
-from strideflax.training.step import split_model
+from strideflax.training.step import Evaluation, split_model
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+REMEDY = "try a smaller optimizer.learning_rate, or more epochs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +35,12 @@ class TrainingResult:
         status: "finished"; "diverged", if a loss was not finite; "failed", if the run could not be trained at all.
         error: what went wrong.
         traceback: the last lines of a failed run's.
+        warnings: what is suspicious about a finished run's numbers, see `suspicions`.
         test_loss, test_accuracy: over every test image once, with the final weights.
         val_accuracy, val_loss, train_loss: of the last epoch. Accuracies are fractions.
         seed, epochs, config_fingerprint: the configuration's.
-        dataset: name, fingerprint, number of images of each split, and where they came from.
+        dataset: name, fingerprint, number of images of each split, where they came from, the mean and the deviation of the
+            training pixels / 255 per channel, and the names of the classes.
         params, macs: parameters, and multiply-adds per image.
         device: the devices in words.
         steps: training steps done.
@@ -43,6 +54,7 @@ class TrainingResult:
     status: str
     error: str | None = None
     traceback: list[str] | None = None
+    warnings: list[str] | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
     val_accuracy: float | None = None
@@ -72,16 +84,33 @@ class TrainingResult:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``result.json``.
 
-        ``error`` and ``traceback`` are left out where there is none; a failed run, which was never begun, has no numbers.
+        ``error``, ``traceback`` and ``warnings`` are left out where there are none. A failed run, which was never begun, has no
+        numbers.
         """
         values = dataclasses.asdict(self)
-        optional = ["error", "traceback"]
+        optional = ["error", "traceback", "warnings"]
         if self.status == FAILED:
             optional = [name for name in values if name != "test_accuracy"]
         for name in optional:
             if values[name] is None:
                 del values[name]
         return values
+
+
+def suspicions(test: Evaluation) -> list[str] | None:
+    """Return a line on each sign that a run learned nothing, though its losses are finite; None if there is no sign.
+
+    Guessing among k classes is right once in k times; with n images the share varies by ``sqrt((1/k)(1 - 1/k)/n)``.
+    """
+    images, classes = int(test.predicted.sum()), len(test.predicted)
+    chance = 1 / classes
+    spread = math.sqrt(chance * (1 - chance) / images)
+    found = []
+    if test.predicted.max() == images:
+        found.append(f"every test image is taken for the same class; {REMEDY}")
+    elif test.accuracy < chance + 3 * spread:
+        found.append(f"the test accuracy of {test.accuracy:.1%} is that of guessing among {classes} classes; {REMEDY}")
+    return found or None
 
 
 def read_result(folder: Path) -> TrainingResult | None:
@@ -97,12 +126,61 @@ def write_result(folder: Path, result: TrainingResult) -> None:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a finished run left: its folder, its configuration, its result and the model with the final weights."""
+    """What a finished run left: its folder, its configuration, its result and the model with the final weights.
+
+    It is used without its images: their mean, deviation and classes stand in the result. For runs from before they did,
+    the images are read once.
+    """
 
     folder: Path
     config: Config
     result: TrainingResult
     model: MiniResNet
+
+    @cached_property
+    def _inputs(self) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
+        stored = self.result.dataset or {}
+        if {"mean", "std", "classes"} <= set(stored):
+            return tuple(stored["mean"]), tuple(stored["std"]), tuple(stored["classes"])
+        dataset = load_dataset(self.config.data)
+        return dataset.mean, dataset.std, dataset.classes
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """The mean of the training pixels / 255, per channel."""
+        return self._inputs[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """The deviation of the training pixels / 255, per channel."""
+        return self._inputs[1]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the logits."""
+        return self._inputs[2]
+
+    def predict(self, images: ArrayLike) -> Array:
+        """Return the logits ``[batch, classes]``, float32, of images uint8 ``[batch, height, width, 3]``.
+
+        Example:
+            >>> run = restore_run("runs/stride2-quick-1a2b3c4d5e6f")  # doctest: +SKIP
+            >>> [run.classes[i] for i in run.predict(images).argmax(-1)]  # doctest: +SKIP
+
+        Raises:
+            ValueError: images of another type or shape.
+        """
+        return self._predict(jnp.asarray(images))
+
+    @cached_property
+    def _predict(self) -> Callable[[Array], Array]:
+        graph, state = nnx.split(self.model)
+
+        @jax.jit
+        def predict(state: nnx.State, images: Array) -> Array:
+            return nnx.merge(graph, state)(normalize(images, self.mean, self.std))
+
+        return partial(predict, state)
 
 
 def restore_run(folder: Path | str) -> FinishedRun:

@@ -18,6 +18,7 @@ from strideflax.training.monitoring import Plan
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
     EvalStep,
+    Evaluation,
     Pixels,
     TrainState,
     TrainStep,
@@ -69,18 +70,18 @@ class TrainingSetup:
     def order(self, epoch: int) -> Array:
         """Return the order of the training images in ``epoch``, on every device."""
         ordered = jax.jit(epoch_order, static_argnums=2, out_shardings=self.replicated)
-        return ordered(self.key, np.int32(epoch), len(self.dataset.train))
+        return ordered(self.key, jax.device_put(np.int32(epoch), self.replicated), len(self.dataset.train))
 
     def compile_steps(self, count: int, state: TrainState, train: Pixels) -> TrainStep:
         """Compile ``count`` training steps as one program, which takes the state's memory for its result."""
         steps = jax.jit(repeat_step(self.train_step, count), donate_argnums=0, out_shardings=self.replicated)
         return steps.lower(state, train, self.order(0), self.key).compile()
 
-    def evaluate(self, state: TrainState, split: Split) -> tuple[float | None, float | None]:
-        """Return the mean loss and the accuracy over every image of ``split`` once; None without images."""
+    def evaluate(self, state: TrainState, split: Split) -> Evaluation | None:
+        """Evaluate every image of ``split`` once; None without images."""
         if len(split) == 0:
-            return None, None
-        return evaluate(self.eval_step, state, self.pixels(split), self.eval_batch_size)
+            return None
+        return evaluate(self.eval_step, state, self.pixels(split), self.eval_batch_size, self.replicated)
 
 
 def prepare(config: Config) -> TrainingSetup:

@@ -47,10 +47,24 @@ class Pixels(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Sums over the images of a split; divide by the count once, at the end."""
+    """Sums over the images of a batch; divide by the count once, at the end.
+
+    Attributes:
+        loss_sum, correct_sum: float32.
+        predicted: images by the class that they were taken for, int32 ``[classes]``.
+    """
 
     loss_sum: Array
     correct_sum: Array
+    predicted: Array
+
+
+class Evaluation(NamedTuple):
+    """Means over the images of a split, and the images by the class that they were taken for, ``[classes]``."""
+
+    loss: float
+    accuracy: float
+    predicted: np.ndarray
 
 
 TrainStep = Callable[[TrainState, Pixels, Array, Array], TrainState]
@@ -84,7 +98,7 @@ def epoch_order(key: Array, epoch: int, count: int) -> Array:
 
 def smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> Array:
     """Return the cross-entropy per image ``[batch]`` against labels with ``smoothing`` spread over all classes."""
-    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), smoothing)
     return optax.losses.softmax_cross_entropy(logits, targets)
 
 
@@ -115,7 +129,7 @@ def make_train_step(
         logits = model(images, train=True, key=key)
         _, _, stats = split_model(model)
         loss = smoothed_cross_entropy(logits, labels, config.optimizer.label_smoothing).mean()
-        return loss, (stats, (logits.argmax(-1) == labels).mean())
+        return loss, (stats, (logits.argmax(-1) == labels).mean(dtype=jnp.float32))
 
     def step(state: TrainState, train: Pixels, order: Array, key: Array) -> TrainState:
         steps_per_epoch = order.size // size
@@ -175,25 +189,31 @@ def make_eval_step(
         logits = model(normalize(split.images[place], mean, std))
         labels = split.labels[place]
         losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+        predicted = logits.argmax(-1)
         return Totals(
             loss_sum=jnp.where(real, losses, 0.0).sum(),
-            correct_sum=(real & (logits.argmax(-1) == labels)).sum(dtype=jnp.float32),
+            correct_sum=(real & (predicted == labels)).sum(dtype=jnp.float32),
+            predicted=jnp.zeros(logits.shape[-1], jnp.int32).at[predicted].add(real.astype(jnp.int32)),
         )
 
     return step
 
 
-def evaluate(eval_step: EvalStep, state: TrainState, split: Pixels, batch_size: int) -> tuple[float, float]:
-    """Return the mean loss and the accuracy over every image of ``split`` once."""
+def evaluate(
+    eval_step: EvalStep, state: TrainState, split: Pixels, batch_size: int, replicated: NamedSharding | None = None
+) -> Evaluation:
+    """Evaluate every image of ``split`` once."""
     count = split.labels.size
     batches = []
     for start in range(0, count, batch_size):
-        batches.append(eval_step(state.params, state.stats, split, np.int32(start)))
+        batches.append(eval_step(state.params, state.stats, split, jax.device_put(np.int32(start), replicated)))
     loss_sum = correct_sum = 0.0
-    for totals in batches:  # a second loop, so that the device never waits for Python
+    predicted = np.zeros((), np.int64)
+    for totals in jax.device_get(batches):  # once all are on their way, so that the device never waits for Python
         loss_sum += float(totals.loss_sum)
         correct_sum += float(totals.correct_sum)
-    return loss_sum / count, correct_sum / count
+        predicted = predicted + totals.predicted
+    return Evaluation(loss_sum / count, correct_sum / count, predicted)
 
 
 def data_sharding(batch_size: int) -> tuple[NamedSharding | None, NamedSharding | None]:

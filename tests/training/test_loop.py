@@ -11,7 +11,9 @@ import pytest
 from strideflax.config import ConfigError
 from strideflax.errors import UserError
 from strideflax.training import Interrupted, restore_run, train
+from strideflax.training.result import suspicions
 from strideflax.training.run_folder import RunFolderError, read_json, read_metrics
+from strideflax.training.step import Evaluation
 
 
 class Notes:
@@ -262,3 +264,71 @@ def test_a_run_whose_weights_are_gone_says_so(finished, tmp_path):
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     with pytest.raises(RunFolderError, match="its checkpoint is gone"):
         restore_run(tmp_path / "run")
+
+
+def test_a_run_that_takes_every_image_for_one_class_finishes_with_a_warning(tiny, tmp_path):
+    progress = Notes()
+    result = train(tiny(**{"optimizer.learning_rate": 1e6, "epochs": 1.0}), tmp_path / "run", progress=progress)
+    assert result.status == "finished"
+    (warning,) = result.warnings
+    assert "every test image is taken for the same class" in warning
+    assert f"warning: {warning}" in progress.notes
+    assert read_json(tmp_path / "run" / "result.json")["warnings"] == [warning]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "predicted", "expected"),
+    [
+        (0.128, [900, 100] + [0] * 8, "12.8% is that of guessing among 10 classes"),
+        (0.129, [900, 100] + [0] * 8, None),
+        (0.1, [1000] + [0] * 9, "same class"),
+        (0.9, [100] * 10, None),
+    ],
+)
+def test_what_is_suspicious_about_a_finished_run(accuracy, predicted, expected):
+    found = suspicions(Evaluation(1.0, accuracy, np.array(predicted)))
+    assert found is None if expected is None else expected in found[0]
+
+
+def test_a_finished_run_is_used_without_its_data_set(finished, tiny, monkeypatch):
+    from strideflax.data import load_dataset
+
+    images = load_dataset(tiny().data).test.images
+    run = restore_run(str(finished))
+    monkeypatch.setattr("strideflax.training.result.load_dataset", None)
+    logits = run.predict(images)
+    assert (logits.shape, logits.dtype, len(run.classes)) == ((70, 10), np.float32, 10)
+    labels = load_dataset(tiny().data).test.labels
+    assert (np.asarray(logits).argmax(-1) == labels).mean() == pytest.approx(run.result.test_accuracy, abs=1e-6)
+    with pytest.raises(ValueError, match="uint8"):
+        run.predict(images.astype(np.float32))
+
+
+def test_the_inputs_of_an_older_run_come_from_its_data_set(finished, tiny, tmp_path):
+    from strideflax.data import load_dataset
+
+    shutil.copytree(finished, tmp_path / "run")
+    result = read_json(finished / "result.json")
+    for name in ("mean", "std", "classes"):
+        del result["dataset"][name]
+    (tmp_path / "run" / "result.json").write_text(json.dumps(result))
+    run, dataset = restore_run(tmp_path / "run"), load_dataset(tiny().data)
+    assert (run.mean, run.std, run.classes) == (dataset.mean, dataset.std, dataset.classes)
+    assert (run.mean, run.std, run.classes) == tuple(
+        getattr(restore_run(finished), n) for n in ("mean", "std", "classes")
+    )
+
+
+def test_nothing_is_sent_to_a_device_or_back_without_being_asked(finished, tiny, tmp_path):
+    stop = iter([False] * 6 + [True])
+    with jax.transfer_guard("disallow"):
+        with pytest.raises(Interrupted):
+            train(tiny(), tmp_path / "run", should_stop=lambda: next(stop))
+        train(tiny(), tmp_path / "run")
+    assert_same_weights(finished, tmp_path / "run")
+
+
+def test_float64_as_a_process_s_default_trains_too(tiny, tmp_path):
+    with jax.enable_x64(True):
+        result = train(tiny(epochs=1.0), tmp_path / "run")
+    assert (result.status, result.steps) == ("finished", 5)

@@ -47,9 +47,11 @@ def test_evaluation_counts_every_image_once_whatever_the_batch(parts, split):
     results = [
         evaluate(jax.jit(make_eval_step(graph, size, MEAN, STD)), state, split, size) for size in (70, 32, 1 + 70)
     ]
-    for loss, accuracy in results[1:]:
-        assert loss == pytest.approx(results[0][0], rel=1e-5)
-        assert accuracy == results[0][1]
+    for found in results:
+        assert found.loss == pytest.approx(results[0].loss, rel=1e-5)
+        assert found.accuracy == results[0].accuracy
+        assert found.predicted.sum() == 70
+        np.testing.assert_array_equal(found.predicted, results[0].predicted)
 
 
 def test_a_step_counts_itself_moves_every_parameter_and_the_statistics(parts, split):
