@@ -14,8 +14,10 @@ def cache_folder() -> Path:
     return Path(os.path.expanduser(os.environ.get("STRIDEFLAX_CACHE") or "~/.cache/strideflax"))
 
 
-def write_whole(path: Path, *parts: bytes | memoryview) -> None:
+def write_whole(path: Path, *parts: bytes | memoryview, durable: bool = True) -> None:
     """Write ``parts``, one after another, into a file beside ``path``, flush it to the disk, and rename it to ``path``.
+
+    ``durable=False`` leaves the flushing to the system, for a cache that is verified when it is read.
 
     Raises:
         OSError: a full disk or a read-only folder; an older file is as it was.
@@ -26,8 +28,9 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
         with aside.open("xb") as file:
             for part in parts:
                 file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
         raise naming_file(error, path) from None

@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
         _join(args.distributed)
     folder = args.workdir or Path("runs") / f"{_name(args.config)}-{config.fingerprint}"
     make_writers = _writers(args, config)
-    keep_compiled()
+    keep_compiled(lambda line: console.print(line, style="yellow", markup=False))
     stop = StopSignal()
     try:
         with TrainingProgress() as progress:

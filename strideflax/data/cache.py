@@ -63,7 +63,7 @@ def store(entry: Path, identity: list[list], arrays: Sequence[np.ndarray]) -> No
         "sha256": hashlib.sha256(body).hexdigest(),
     }
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run
-        write_whole(entry, json.dumps(manifest).encode() + b"\n", body)
+        write_whole(entry, json.dumps(manifest).encode() + b"\n", body, durable=False)
 
 
 def _identity(sources: Sequence[Path]) -> list[list]:

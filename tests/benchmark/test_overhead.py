@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
+from strideflax import compile_cache
 from strideflax.__main__ import main
 from strideflax.benchmark import overhead
 from strideflax.config_file import read_config
-from strideflax.training import compile_cache
 
 SMALL = """
 from configs.baseline import baseline
@@ -60,7 +60,7 @@ def test_memory_by_count_is_what_a_hand_counts(spec):
 def test_a_start_is_a_process_that_does_one_step(spec, capfd, tmp_path, monkeypatch):
     monkeypatch.setenv("STRIDEFLAX_CACHE", str(tmp_path / "cache"))
     assert overhead.start_seconds(spec) > 0.2  # Python alone takes that
-    assert any((tmp_path / "cache" / "compiled").rglob("*-cache"))  # the next one finds the program
+    assert any((tmp_path / "cache" / "compiled").rglob("*.program"))  # the next one finds the program
     with pytest.raises(subprocess.CalledProcessError):
         overhead.start_seconds(spec, ["--config.batch_size=65"])
     assert "at most the 64 training images" in capfd.readouterr().err
