@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from strideflax.benchmark.compare import compare
-from strideflax.benchmark.turns import Worker
+from strideflax.benchmark.ratios import measure_ratios
+from strideflax.benchmark.remote import RemoteContender
 from strideflax.benchmark.workloads import Operator
 
 CORES = 1
@@ -47,15 +47,15 @@ FLOORS = (
 
 
 def check_floors(
-    workers: Mapping[str, Worker], floors: Sequence[Floor] = FLOORS, *, rounds: int = 5
+    contenders: Mapping[str, RemoteContender], floors: Sequence[Floor] = FLOORS, *, rounds: int = 5
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row of `compare` for each floor, with ``floor``, ``passed`` and ``attempts``.
+    """Yield a row of `measure_ratios` for each floor, with ``floor``, ``passed`` and ``attempts``.
 
     A row passes if the median ratio reaches the floor in one of `ATTEMPTS` measurements; one that could not be measured, or
     whose values differ, does not pass and is not tried again.
 
     Args:
-        workers: "auto" and "lax", on `CORES`.
+        contenders: "auto" and "lax", on `CORES`.
         floors: what to check.
         rounds: turns of each in a measurement.
     """
@@ -63,7 +63,7 @@ def check_floors(
         found: dict[str, Any] | None = {"median": 0.0}
         attempts = 0
         while found is not None and found["median"] < floor.ratio and attempts < ATTEMPTS:
-            (row,) = compare(workers, [floor.workload], rounds=rounds)
+            (row,) = measure_ratios(contenders, [floor.workload], rounds=rounds)
             found = row["ratios"].get("lax")
             attempts += 1
         passed = found is not None and found["median"] >= floor.ratio

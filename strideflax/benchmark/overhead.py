@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from strideflax.benchmark.turns import process_environment
+from strideflax.benchmark.remote import process_environment
 from strideflax.compile_cache import keep_compiled
 from strideflax.config import Config
 from strideflax.config_file import read_config

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from strideflax.benchmark.axes import AXES
-from strideflax.benchmark.turns import Worker, WorkerError
+from strideflax.benchmark.remote import ContenderError, RemoteContender
 from strideflax.benchmark.workloads import Step, to_job
 from strideflax.config import Config
 
@@ -73,17 +73,17 @@ def measure_points(along: Sequence[Point], *, rounds: int) -> Iterator[dict[str,
     """Yield ``at``, ``macs`` of one image's forward pass, ``images_per_second`` (median, lowest, highest) and ``device``.
 
     Raises:
-        WorkerError: a point can't be measured.
+        ContenderError: a point can't be measured.
     """
     with TemporaryDirectory() as folder:
         for point in along:
-            with Worker("auto", point.environment) as worker:
-                about = worker.ask(do="describe")
+            with RemoteContender("auto", point.environment) as contender:
+                about = contender.ask(do="describe")
                 if point.devices and about["device_count"] != point.devices:
-                    raise WorkerError(f"{point.devices} devices are wanted, there are {about['device_count']}")
+                    raise ContenderError(f"{point.devices} devices are wanted, there are {about['device_count']}")
                 weights = str(Path(folder) / "initial.npz")
-                ready = worker.ask(do="prepare", workload=to_job(point.step), weights=weights)
-                turns = [worker.ask(do="measure", calls=5, seconds=TURN_SECONDS) for _ in range(rounds)]
+                ready = contender.ask(do="prepare", workload=to_job(point.step), weights=weights)
+                turns = [contender.ask(do="measure", calls=5, seconds=TURN_SECONDS) for _ in range(rounds)]
             speeds = [point.step.images_a_call / turn["median_ms"] * 1000 for turn in turns]
             speed = {"median": float(np.median(speeds)), "lowest": min(speeds), "highest": max(speeds)}
             yield {

@@ -74,8 +74,8 @@ def main(args: argparse.Namespace) -> None:
 def _against(args: argparse.Namespace) -> None:
     """Measure, print and store; exit with 1 if a rival did not compute the same."""
     with loading():
-        from strideflax.benchmark.compare import PROTOCOL, compare, introduce
-        from strideflax.benchmark.turns import open_workers
+        from strideflax.benchmark.ratios import PROTOCOL, introduce, measure_ratios
+        from strideflax.benchmark.remote import open_contenders
         from strideflax.files import write_json
 
     own_python = args.torch_python == sys.executable
@@ -85,13 +85,13 @@ def _against(args: argparse.Namespace) -> None:
         )
     workloads = _workloads(args)
     start, load = time.perf_counter(), os.getloadavg()[0]
-    with open_workers((REFERENCE, *RIVALS[args.rival]), torch_python=args.torch_python) as workers:
-        about = introduce(workers)
+    with open_contenders((REFERENCE, *RIVALS[args.rival]), torch_python=args.torch_python) as contenders:
+        about = introduce(contenders)
         if "left_out" in about[REFERENCE]:
             raise UserError(f"{REFERENCE} can't start: {about[REFERENCE]['left_out']}")
         for name, entry in about.items():
             console.print(f"{name}: {entry['description']}" + _left_out(entry), markup=False)
-        present = {name: worker for name, worker in workers.items() if "left_out" not in about[name]}
+        present = {name: contender for name, contender in contenders.items() if "left_out" not in about[name]}
         if load > 0.5:
             console.print(
                 f"load average {load:.1f} before it starts: other programs disturb the ratios", style="yellow"
@@ -101,7 +101,7 @@ def _against(args: argparse.Namespace) -> None:
             "protocol": PROTOCOL, "rounds": args.rounds, "device": about[REFERENCE]["device"], "contenders": about,
             "load_average_before": load, "rows": rows,
         }  # fmt: skip
-        for row in compare(present, workloads, rounds=args.rounds):
+        for row in measure_ratios(present, workloads, rounds=args.rounds):
             rows.append(row)
             stored |= {
                 "peaks_gflops_per_second": _peaks(rows, "product", "gflops_per_second"),
@@ -123,9 +123,9 @@ def _against(args: argparse.Namespace) -> None:
 def _check(args: argparse.Namespace) -> None:
     """Check the floors that the options leave against the plain formulation; exit with 1 if one is not reached."""
     with loading():
-        from strideflax.benchmark.compare import PROTOCOL, introduce
         from strideflax.benchmark.floors import ATTEMPTS, CORES, FLOORS, check_floors
-        from strideflax.benchmark.turns import open_workers
+        from strideflax.benchmark.ratios import PROTOCOL, introduce
+        from strideflax.benchmark.remote import open_contenders
         from strideflax.files import write_json
 
     dtypes = _dtypes(args)
@@ -134,10 +134,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(
             f"--only {args.only!r} and --dtypes {args.dtypes} leave no floor, such as {FLOORS[0].workload.name!r}"
         )
-    with open_workers((REFERENCE, "lax"), cores=CORES) as workers:
-        about = introduce(workers)
+    with open_contenders((REFERENCE, "lax"), cores=CORES) as contenders:
+        about = introduce(contenders)
         rows = []
-        for row in check_floors(workers, floors, rounds=args.rounds):
+        for row in check_floors(contenders, floors, rounds=args.rounds):
             rows.append(row)
             found = row["ratios"].get("lax")
             measured = _spread(found) if found else row.get("failed") or row.get("differs")

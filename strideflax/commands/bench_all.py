@@ -11,7 +11,7 @@ from pathlib import Path
 
 from strideflax.benchmark.axes import AXES
 from strideflax.benchmark.contenders import SHARED_MEMORY
-from strideflax.benchmark.turns import process_environment
+from strideflax.benchmark.remote import process_environment
 from strideflax.commands.bench_against import SHIPPED, add_comparison_arguments, add_torch_argument
 from strideflax.commands.console import console
 

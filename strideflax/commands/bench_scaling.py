@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Measure the config along the axis, print each point, store and draw those that could be measured."""
     with loading():
+        from strideflax.benchmark.remote import ContenderError
         from strideflax.benchmark.scaling import draw_scaling, ideal, measure_points, points
-        from strideflax.benchmark.turns import WorkerError
         from strideflax.config_file import read_config
         from strideflax.files import write_json
 
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
                 f"{axis} {row['at']:5}: {speed['median']:,.0f} images/s ({speed['lowest']:,.0f}-{speed['highest']:,.0f})",
                 markup=False,
             )
-    except WorkerError as error:
+    except ContenderError as error:
         missing = f"{axis} {along[len(rows)].at} can't be measured: {error}"
     if rows:
         stored = {

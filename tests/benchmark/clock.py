@@ -3,7 +3,7 @@
 from itertools import cycle
 from typing import ClassVar
 
-from strideflax.benchmark.turns import WorkerError
+from strideflax.benchmark.remote import ContenderError
 
 RESULTS = {"results": [[1.0, 2.0]]}
 
@@ -19,7 +19,7 @@ class Clock:
     def ask(self, *, do, **request):
         Clock.log.append((self.name, do))
         if do == self.broken:
-            raise WorkerError("ValueError: no")
+            raise ContenderError("ValueError: no")
         if do == "describe":
             return {"device": "a clock", "versions": {"jax": "1"}}
         if do == "prepare":

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from configs.baseline import baseline
+from strideflax.benchmark.remote import ContenderError
 from strideflax.benchmark.scaling import AXES, draw_scaling, ideal, measure_points, points
-from strideflax.benchmark.turns import WorkerError
 from strideflax.config import Config
 
 CONFIG = Config.from_dict(baseline().to_dict())
@@ -49,7 +49,7 @@ def test_of_cuda_s_devices_only_those_are_used_that_may_be(allowed, seen, monkey
 
 def test_a_machine_with_other_devices_is_not_measured():
     point = replace(points("devices", CONFIG, label="stride2")[1], environment={"JAX_NUM_CPU_DEVICES": "3"})
-    with pytest.raises(WorkerError, match="2 devices are wanted, there are 3"):
+    with pytest.raises(ContenderError, match="2 devices are wanted, there are 3"):
         next(measure_points([point], rounds=1))
 
 

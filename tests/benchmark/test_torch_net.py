@@ -9,9 +9,9 @@ import torch
 from flax import nnx
 
 from configs.baseline import baseline
-from strideflax.benchmark import jax_side, torch_side
-from strideflax.benchmark.compare import differences
+from strideflax.benchmark import jax_workloads, torch_workloads
 from strideflax.benchmark.contenders import CONTENDERS
+from strideflax.benchmark.ratios import differences
 from strideflax.benchmark.torch_net import MiniResNet, multiply_adds
 from strideflax.benchmark.workloads import Operator, Step
 from strideflax.config import Config
@@ -58,18 +58,18 @@ def test_equal_logits_with_the_same_weights_and_statistics(changes, random):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_training_goes_the_same_way(contender, dtype, tmp_path):
     step = Step.of("tiny", config(**{"model.downsample": "max_pool"}), dtype=dtype, size=12)
-    ours = jax_side.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts
-    theirs = torch_side.prepare(step, CONTENDERS[contender], tmp_path / "weights.npz").facts
+    ours = jax_workloads.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts
+    theirs = torch_workloads.prepare(step, CONTENDERS[contender], tmp_path / "weights.npz").facts
     assert differences(ours, theirs, step) == ""
     assert differences(ours, theirs | {"loss_sum": ours["loss_sum"] * 1.05}, step) != ""
 
 
 def test_another_weight_decay_is_noticed(tmp_path):
     step = Step.of("tiny", config(), dtype="float32", size=12)
-    ours = jax_side.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts
+    ours = jax_workloads.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts
     optimizer = step.config["optimizer"] | {"weight_decay": 1.0}
     changed = dataclasses.replace(step, config=step.config | {"optimizer": optimizer})
-    theirs = torch_side.prepare(changed, CONTENDERS["torch"], tmp_path / "weights.npz").facts
+    theirs = torch_workloads.prepare(changed, CONTENDERS["torch"], tmp_path / "weights.npz").facts
     assert "summed losses" in differences(ours, theirs, step)
 
 
@@ -83,7 +83,7 @@ def test_operators_and_their_gradients_agree(operator, dtype, tmp_path):
     )  # fmt: skip
     ours, theirs = (
         side.prepare(workload, CONTENDERS[name], tmp_path / "none").facts
-        for side, name in ((jax_side, "auto"), (torch_side, "torch"))
+        for side, name in ((jax_workloads, "auto"), (torch_workloads, "torch"))
     )
     assert differences(ours, theirs, workload) == ""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs.baseline import baseline
-from strideflax.benchmark import jax_side
+from strideflax.benchmark import jax_workloads, workloads
 from strideflax.benchmark.contenders import CONTENDERS
 from strideflax.benchmark.workloads import Increment, Operator, Product, Step, from_job, operators, projected, to_job
 from strideflax.config import Config
@@ -45,7 +45,7 @@ def test_every_process_gets_the_same_numbers():
 
 @pytest.mark.parametrize("workload", operators("float32"), ids=lambda workload: workload.name)
 def test_the_stated_output_shape_is_what_is_computed(workload):
-    forward = jax_side.forward_of(workload)
+    forward = jax_workloads.forward_of(workload)
     arrays = (jax.ShapeDtypeStruct(s, "float32") for s in (workload.input_shape, workload.kernel_shape))
     assert jax.eval_shape(forward, *arrays).shape == workload.output_shape
 
@@ -55,12 +55,12 @@ SMALL = dataclasses.replace(CONFIG, batch_size=8, model=dataclasses.replace(CONF
 
 def losses_of(tmp_path, *, seed=0, **more):
     step = Step.of("small", dataclasses.replace(SMALL, seed=seed), dtype="float32", **more)
-    return jax_side.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts["loss_sum"]
+    return jax_workloads.prepare(step, CONTENDERS["auto"], tmp_path / "weights.npz").facts["loss_sum"]
 
 
 def test_a_call_of_two_steps_does_two(tmp_path, monkeypatch):
     twice = losses_of(tmp_path, steps=2)
-    monkeypatch.setattr(jax_side, "CHECKED_STEPS", 2 * jax_side.CHECKED_STEPS)
+    monkeypatch.setattr(workloads, "CHECKED_STEPS", 2 * workloads.CHECKED_STEPS)
     assert losses_of(tmp_path) == pytest.approx(twice, rel=1e-6)
 
 
@@ -90,7 +90,9 @@ def test_traffic_with_memory_by_hand():
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_increment_adds_one(dtype, tmp_path):
-    got = jax_side.prepare(Increment(numbers=1001, dtype=dtype), CONTENDERS["auto"], tmp_path / "none").facts["results"]
+    got = jax_workloads.prepare(Increment(numbers=1001, dtype=dtype), CONTENDERS["auto"], tmp_path / "none").facts[
+        "results"
+    ]
     assert got == [projected(np.arange(1000) % 128 + 1)]
 
 
@@ -104,9 +106,9 @@ def test_a_projection_tells_arrays_apart_and_knows_their_size():
 def test_the_results_are_the_output_and_the_wanted_gradients(tmp_path):
     """Against derivatives of sum(output * cotangent) taken by JAX of the same function."""
     conv = Operator(operator="conv", window=3, stride=2, size=6, in_features=2, out_features=3, batch=2, backward=True)
-    got = jax_side.prepare(conv, CONTENDERS["auto"], tmp_path / "none").facts["results"]
+    got = jax_workloads.prepare(conv, CONTENDERS["auto"], tmp_path / "none").facts["results"]
     x, kernel, cotangent = conv.arrays()
-    forward = jax_side.forward_of(conv)
+    forward = jax_workloads.forward_of(conv)
     gradients = jax.grad(lambda x, kernel: (forward(x, kernel) * cotangent).sum(), (0, 1))(x, kernel)
     expected = [projected(np.asarray(a)) for a in (forward(x, kernel), *gradients)]
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)

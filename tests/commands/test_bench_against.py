@@ -5,7 +5,7 @@ import pytest
 from benchmark.clock import RESULTS, Clock, workers
 
 from strideflax.__main__ import main
-from strideflax.benchmark import turns
+from strideflax.benchmark import remote
 from strideflax.benchmark.contenders import RIVALS
 from strideflax.commands import bench_against
 
@@ -25,7 +25,7 @@ def contenders(monkeypatch):
             assert list(names) == [clock.name for clock in clocks]
             yield workers(*clocks)
 
-        monkeypatch.setattr(turns, "open_workers", opened)
+        monkeypatch.setattr(remote, "open_contenders", opened)
 
     return place
 
@@ -104,7 +104,7 @@ def test_a_scaling_is_stored_with_its_ideal_and_drawn(monkeypatch, tmp_path, cap
         def __exit__(self, *error):
             pass
 
-    monkeypatch.setattr("strideflax.benchmark.scaling.Worker", Opened)
+    monkeypatch.setattr("strideflax.benchmark.scaling.RemoteContender", Opened)
     out = tmp_path / "batch.json"
     main(["bench", "scaling", "batch", "--rounds", "2", "--out", str(out)])
     rows = json.loads(out.read_text())["rows"]
@@ -130,7 +130,7 @@ def test_the_points_before_one_that_fails_are_kept(monkeypatch, tmp_path, capsys
         def __exit__(self, *error):
             pass
 
-    monkeypatch.setattr("strideflax.benchmark.scaling.Worker", Opened)
+    monkeypatch.setattr("strideflax.benchmark.scaling.RemoteContender", Opened)
     out = tmp_path / "devices.json"
     with pytest.raises(SystemExit) as stop:
         main(["bench", "scaling", "devices", "--out", str(out)])

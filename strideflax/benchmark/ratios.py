@@ -6,7 +6,6 @@ far the machine can be trusted. Ratios are only given where both computed the sa
 same weights, losses of the same steps, or an operator's results.
 """
 
-import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from strideflax.benchmark.contenders import CONTENDERS, REFERENCE
-from strideflax.benchmark.turns import Worker, WorkerError
+from strideflax.benchmark.remote import ContenderError, RemoteContender
 from strideflax.benchmark.workloads import Operator, Step, Workload, to_job
 
 PROTOCOL = (
@@ -29,55 +28,75 @@ STEP_FLOPS_PER_MAC = 6  # a multiplication and an addition, forward and in both 
 TOLERANCES = {"float32": (2e-5, 2e-4), "bfloat16": (6e-2, 3e-2)}
 
 
-def introduce(workers: Mapping[str, Worker]) -> dict[str, dict[str, Any]]:
+def introduce(contenders: Mapping[str, RemoteContender]) -> dict[str, dict[str, Any]]:
     """Return each contender's description, device and versions, or the one line that says why it is ``left_out``."""
     about = {}
-    for name, worker in workers.items():
+    for name, contender in contenders.items():
         entry: dict[str, Any] = {"description": CONTENDERS[name].description}
         try:
-            entry |= worker.ask(do="describe")
-        except WorkerError as error:
+            entry |= contender.ask(do="describe")
+        except ContenderError as error:
             entry["left_out"] = str(error)
         about[name] = entry
     return about
 
 
-def compare(workers: Mapping[str, Worker], workloads: Iterable[Workload], *, rounds: int) -> Iterator[dict[str, Any]]:
-    """Measure each workload by all ``workers``, the first of which is strideflax; yield a row as soon as it is known.
+def measure_ratios(
+    contenders: Mapping[str, RemoteContender], workloads: Iterable[Workload], *, rounds: int
+) -> Iterator[dict[str, Any]]:
+    """Measure each workload by all ``contenders``, the first of which is strideflax; yield a row as soon as it is known.
 
     Each row holds ``name``, ``workload``, ``times`` per contender, ``ratios`` per rival, and for whom there is none:
     ``failed`` or ``differs``, with the reason.
     """
     with tempfile.TemporaryDirectory() as folder:
         for number, workload in enumerate(workloads):
-            yield _row(workers, workload, rounds, Path(folder) / f"{number}.npz")
+            yield _row(contenders, workload, rounds, Path(folder) / f"{number}.npz")
 
 
-def _row(workers: Mapping[str, Worker], workload: Workload, rounds: int, weights: Path) -> dict[str, Any]:
-    ready: dict[str, dict[str, Any]] = {}
-    failed: dict[str, str] = {}
-    for name, worker in workers.items():
-        try:
-            ready[name] = worker.ask(do="prepare", workload=to_job(workload), weights=str(weights))
-        except WorkerError as error:
-            failed[name] = str(error)
+def _row(contenders: Mapping[str, RemoteContender], workload: Workload, rounds: int, weights: Path) -> dict[str, Any]:
+    ready, failed = _prepare(contenders, workload, weights)
     differs = {}
     if REFERENCE in ready:
-        ours = ready[REFERENCE]["facts"]
-        found = {name: differences(ours, answer["facts"], workload) for name, answer in ready.items()}
-        differs = {name: difference for name, difference in found.items() if difference}
+        for name, answer in ready.items():
+            difference = differences(ready[REFERENCE]["facts"], answer["facts"], workload)
+            if difference:
+                differs[name] = difference
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in ready if name not in differs}
     for _ in range(rounds):
-        for name in [name for name in turns if name not in failed]:
+        for name, answers in turns.items():
+            if name in failed:
+                continue
             try:
-                turns[name].append(workers[name].ask(do="measure", calls=5, seconds=turn_seconds(workload)))
-            except WorkerError as error:
+                answers.append(contenders[name].ask(do="measure", calls=5, seconds=turn_seconds(workload)))
+            except ContenderError as error:
                 failed[name] = str(error)
-    times = {name: _times(answers, ready[name], workload) for name, answers in turns.items() if name not in failed}
-    row = {"name": workload.name, "workload": _described(workload), "rounds": rounds, "times": times}
-    rivals = [name for name in times if name != REFERENCE and REFERENCE in times]
-    row["ratios"] = {name: ratio(times[name]["medians_ms"], times[REFERENCE]["medians_ms"]) for name in rivals}
-    return row | ({"failed": failed} if failed else {}) | ({"differs": differs} if differs else {})
+    times, ratios = {}, {}
+    for name, answers in turns.items():
+        if name not in failed:
+            times[name] = _times(answers, ready[name], workload)
+    for name, measured in times.items():
+        if name != REFERENCE and REFERENCE in times:
+            ratios[name] = ratio(measured["medians_ms"], times[REFERENCE]["medians_ms"])
+    row = {"name": workload.name, "workload": to_job(workload), "rounds": rounds, "times": times, "ratios": ratios}
+    if failed:
+        row["failed"] = failed
+    if differs:
+        row["differs"] = differs
+    return row
+
+
+def _prepare(
+    contenders: Mapping[str, RemoteContender], workload: Workload, weights: Path
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Let every contender prepare ``workload``; return the answers, and why the others failed."""
+    ready, failed = {}, {}
+    for name, contender in contenders.items():
+        try:
+            ready[name] = contender.ask(do="prepare", workload=to_job(workload), weights=str(weights))
+        except ContenderError as error:
+            failed[name] = str(error)
+    return ready, failed
 
 
 def turn_seconds(workload: Workload) -> float:
@@ -94,11 +113,10 @@ def ratio(rival: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], workload: Workload) -> str:
     """Return in one line how the facts of two contenders differ by more than rounding; empty if they agree."""
     tolerance, loss_tolerance = TOLERANCES[workload.dtype]
-    found = [
-        f"{fact} {theirs.get(fact)} instead of {ours.get(fact)}"
-        for fact in ("params", "macs")
-        if ours.get(fact) != theirs.get(fact)
-    ]
+    found = []
+    for fact in ("params", "macs"):
+        if ours.get(fact) != theirs.get(fact):
+            found.append(f"{fact} {theirs.get(fact)} instead of {ours.get(fact)}")
     if "logits" in ours:
         expected, got = np.array(ours["logits"]), np.array(theirs["logits"])
         off = np.abs(got - expected).max() / max(1.0, np.abs(expected).max())
@@ -141,7 +159,3 @@ def _times(turns: Sequence[Mapping[str, Any]], ready: Mapping[str, Any], workloa
         if of_a_call := getattr(workload, amount, None):
             found[unit] = of_a_call / middle / 1e6
     return found
-
-
-def _described(workload: Workload) -> dict[str, Any]:
-    return {"kind": type(workload).__name__.lower(), **dataclasses.asdict(workload)}

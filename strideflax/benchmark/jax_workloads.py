@@ -11,20 +11,9 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from strideflax.benchmark import workloads
 from strideflax.benchmark.contenders import Contender, Prepared
-from strideflax.benchmark.workloads import (
-    CHECKED_IMAGES,
-    CHECKED_NUMBERS,
-    CHECKED_STEPS,
-    MEAN,
-    STD,
-    Increment,
-    Operator,
-    Product,
-    Step,
-    Workload,
-    projected,
-)
+from strideflax.benchmark.workloads import Increment, Operator, Product, Step, Workload
 from strideflax.config import Config
 from strideflax.data.augment import normalize
 from strideflax.environment import describe_device, versions
@@ -75,16 +64,18 @@ def _step(workload: Step, weights: Path) -> Prepared:
 
     @jax.jit
     def predict(params: Any, stats: Any, images: Array) -> Array:
-        return nnx.merge(graph, params, stats)(normalize(images, MEAN, STD))
+        return nnx.merge(graph, params, stats)(normalize(images, workloads.MEAN, workloads.STD))
 
     model = abstract_model(config.model)
     layers = inspect_model(model, workload.size).layers
     facts = {
         "params": count_params(model),
         "macs": sum(layer.macs for layer in layers if layer.operator in ("conv", "strided_conv", "linear")),
-        "logits": np.asarray(predict(first.params, first.stats, split.images[:CHECKED_IMAGES])).tolist(),
+        "logits": np.asarray(predict(first.params, first.stats, split.images[: workloads.CHECKED_IMAGES])).tolist(),
     }
-    step = repeat_step(make_train_step(config, graph, optimizer, MEAN, STD, sharding), workload.steps)
+    step = repeat_step(
+        make_train_step(config, graph, optimizer, workloads.MEAN, workloads.STD, sharding), workload.steps
+    )
     if workload.seeds > 1:
         step, state, order, key = jax.vmap(step, in_axes=(0, None, 0, 0)), states, orders, keys
     else:
@@ -98,7 +89,7 @@ def _step(workload: Step, weights: Path) -> Prepared:
         nonlocal state
         state = jax.block_until_ready(compiled(state, train, order, key))
 
-    for _ in range(CHECKED_STEPS):
+    for _ in range(workloads.CHECKED_STEPS):
         call()
     return Prepared(call, {**facts, "loss_sum": float(state.loss_sum.sum())}, seconds)
 
@@ -134,15 +125,17 @@ def _operator(workload: Operator) -> Prepared:
     else:
         compiled, seconds = compile_call(lambda x, kernel: (forward(x, kernel),), x, kernel)
         call = lambda: jax.block_until_ready(compiled(x, kernel))  # noqa: E731
-    results = [np.asarray(result, np.float32) for result in call()]
-    return Prepared(call, {"results": [projected(result) for result in results]}, seconds)
+    results = (np.asarray(result, np.float32) for result in call())
+    return Prepared(call, workloads.results_of(results), seconds)
 
 
 def _product(workload: Product) -> Prepared:
     first, second = (jnp.asarray(array, workload.dtype) for array in workload.arrays())
     compiled, seconds = compile_call(jnp.matmul, first, second)
     result = np.asarray(compiled(first, second), np.float32)
-    return Prepared(lambda: jax.block_until_ready(compiled(first, second)), {"results": [projected(result)]}, seconds)
+    return Prepared(
+        lambda: jax.block_until_ready(compiled(first, second)), {"results": [workloads.projected(result)]}, seconds
+    )
 
 
 def _increment(workload: Increment) -> Prepared:
@@ -154,4 +147,6 @@ def _increment(workload: Increment) -> Prepared:
         numbers = jax.block_until_ready(compiled(numbers))
 
     call()
-    return Prepared(call, {"results": [projected(np.asarray(numbers[:CHECKED_NUMBERS], np.float32))]}, seconds)
+    return Prepared(
+        call, {"results": [workloads.projected(np.asarray(numbers[: workloads.CHECKED_NUMBERS], np.float32))]}, seconds
+    )

@@ -1,6 +1,7 @@
-"""A contender's process: ``python -m strideflax.benchmark.worker NAME CORES`` reads a JSON request a line and answers each.
+"""A contender's process, which reads one JSON request per line and answers each.
 
-It is told when to measure, so that no two contenders work at a time.
+It is started as ``python -m strideflax.benchmark.contender_process NAME CORES``, and told when to measure, so that no two
+contenders work at a time.
 
 * ``{"do": "describe"}``: device and versions.
 * ``{"do": "prepare", "workload": {...}, "weights": PATH}``: ``facts`` and ``compile_seconds``.
@@ -33,10 +34,10 @@ def main(name: str, cores: int) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints is no answer
     contender = CONTENDERS[name]
-    serve(contender, _side(contender), sys.stdin, answers)
+    serve(contender, _framework_module(contender), sys.stdin, answers)
 
 
-def serve(contender: Contender, side: ModuleType, requests: TextIO, answers: TextIO) -> None:
+def serve(contender: Contender, framework: ModuleType, requests: TextIO, answers: TextIO) -> None:
     """Answer each line of ``requests`` with one line of ``answers``."""
     prepared: Prepared | None = None
     for line in requests:
@@ -44,10 +45,10 @@ def serve(contender: Contender, side: ModuleType, requests: TextIO, answers: Tex
         answer: dict[str, Any]
         try:
             if request["do"] == "describe":
-                answer = side.describe(contender)
+                answer = framework.describe(contender)
             elif request["do"] == "prepare":
                 prepared = None  # frees the one before
-                prepared = side.prepare(from_job(request["workload"]), contender, Path(request["weights"]))
+                prepared = framework.prepare(from_job(request["workload"]), contender, Path(request["weights"]))
                 answer = {"facts": prepared.facts, "compile_seconds": prepared.compile_seconds}
             else:
                 assert prepared is not None
@@ -70,18 +71,18 @@ def measure(prepared: Prepared, *, calls: int, seconds: float) -> dict[str, Any]
     return {**spread(np.array(times)), "calls": len(times)}
 
 
-def _side(contender: Contender) -> ModuleType:
+def _framework_module(contender: Contender) -> ModuleType:
     """Import the one framework that this process is to hold."""
     if contender.framework == "torch":
-        from strideflax.benchmark import torch_side
+        from strideflax.benchmark import torch_workloads
 
-        return torch_side
+        return torch_workloads
     from strideflax.process import keep_memory
 
     keep_memory()  # as strideflax's own programs do
-    from strideflax.benchmark import jax_side
+    from strideflax.benchmark import jax_workloads
 
-    return jax_side
+    return jax_workloads
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ def process_environment(python: str = sys.executable) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
 
 
-class WorkerError(RuntimeError):
+class ContenderError(RuntimeError):
     """A contender could not do what was asked; the message is one line."""
 
 
-class Worker:
+class RemoteContender:
     """A contender's process, started when first asked and again if it died.
 
     Args:
@@ -43,13 +43,13 @@ class Worker:
         self.name, self.cores, self.python = name, cores, python
         self.environment = {**CONTENDERS[name].environment, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed with the worker
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed with the contender
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request of `strideflax.benchmark.worker` and return its answer.
+        """Send a request of `strideflax.benchmark.contender_process` and return its answer.
 
         Raises:
-            WorkerError: it failed, or its process died.
+            ContenderError: it failed, or its process died.
         """
         process = self._running()
         assert process.stdin is not None
@@ -62,10 +62,10 @@ class Worker:
             line = ""
         if not line:
             self.close()
-            raise WorkerError(f"the process of {self.name} died: {self._last_words()}")
+            raise ContenderError(f"the process of {self.name} died: {self._last_words()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise WorkerError(answer["error"])
+            raise ContenderError(answer["error"])
         return answer
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class Worker:
             process.wait()
         process.stdout.close()
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> "RemoteContender":
         return self
 
     def __exit__(
@@ -97,7 +97,7 @@ class Worker:
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [self.python, "-m", "strideflax.benchmark.worker", self.name, str(self.cores)],
+                [self.python, "-m", "strideflax.benchmark.contender_process", self.name, str(self.cores)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -113,14 +113,14 @@ class Worker:
 
 
 @contextmanager
-def open_workers(
+def open_contenders(
     names: Iterable[str], *, cores: int = 0, torch_python: str = sys.executable
-) -> Iterator[dict[str, Worker]]:
-    """Give a worker for each of ``names`` and end their processes afterwards; PyTorch's may run in another Python."""
+) -> Iterator[dict[str, RemoteContender]]:
+    """Give a contender for each of ``names`` and end their processes afterwards; PyTorch's may run in another Python."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(
-                Worker(
+                RemoteContender(
                     name, cores=cores, python=torch_python if CONTENDERS[name].framework == "torch" else sys.executable
                 )
             )

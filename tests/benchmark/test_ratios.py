@@ -5,8 +5,8 @@ import math
 import pytest
 from benchmark.clock import RESULTS, Clock, workers
 
-from strideflax.benchmark.compare import compare, differences, introduce, ratio
 from strideflax.benchmark.floors import ATTEMPTS, Floor, check_floors
+from strideflax.benchmark.ratios import differences, introduce, measure_ratios, ratio
 from strideflax.benchmark.workloads import Operator, Product, Step
 
 CONV = Operator(operator="conv", window=3, stride=2, size=8, in_features=3, out_features=5, batch=2)
@@ -20,7 +20,7 @@ def test_a_ratio_is_the_rivals_time_over_ours_round_by_round():
 
 
 def test_contenders_take_turns():
-    (row,) = compare(workers(Clock("auto", 2, 3, 5), Clock("lax", 4, 9, 5)), [CONV], rounds=3)
+    (row,) = measure_ratios(workers(Clock("auto", 2, 3, 5), Clock("lax", 4, 9, 5)), [CONV], rounds=3)
     assert Clock.log == [("auto", "prepare"), ("lax", "prepare"), *[("auto", "measure"), ("lax", "measure")] * 3]
     assert row["ratios"]["lax"]["rounds"] == [2.0, 3.0, 1.0]
     assert row["times"]["auto"]["medians_ms"] == [2, 3, 5]
@@ -31,14 +31,14 @@ def test_contenders_take_turns():
 
 
 def test_a_training_step_is_told_in_images_per_second():
-    (row,) = compare(workers(Clock("auto", 20, facts=NET), Clock("torch", 40, facts=NET)), [STEP], rounds=1)
+    (row,) = measure_ratios(workers(Clock("auto", 20, facts=NET), Clock("torch", 40, facts=NET)), [STEP], rounds=1)
     assert row["times"]["torch"]["images_per_second"] == 250
     assert row["ratios"]["torch"]["median"] == 2
 
 
 def test_a_rival_that_computes_something_else_gets_no_ratio():
     other = Clock("torch", 9, facts=NET | {"logits": [[1.0, -4.001]]})
-    (row,) = compare(workers(Clock("auto", 20, facts=NET), other), [STEP], rounds=2)
+    (row,) = measure_ratios(workers(Clock("auto", 20, facts=NET), other), [STEP], rounds=2)
     assert row["ratios"] == {}
     assert row["differs"] == {"torch": "logits off by 2.5e-04"}
     assert ("torch", "measure") not in Clock.log
@@ -47,13 +47,13 @@ def test_a_rival_that_computes_something_else_gets_no_ratio():
 @pytest.mark.parametrize("when", ["prepare", "measure"])
 def test_a_rival_that_fails_is_named_and_the_others_go_on(when):
     broken = Clock("torch", 9, broken=when)
-    (row,) = compare(workers(Clock("auto", 2), Clock("lax", 4), broken), [CONV], rounds=2)
+    (row,) = measure_ratios(workers(Clock("auto", 2), Clock("lax", 4), broken), [CONV], rounds=2)
     assert row["failed"] == {"torch": "ValueError: no"}
     assert row["ratios"].keys() == {"lax"}
 
 
 def test_without_strideflax_there_is_no_ratio():
-    (row,) = compare(workers(Clock("auto", 2, broken="prepare"), Clock("lax", 4)), [CONV], rounds=1)
+    (row,) = measure_ratios(workers(Clock("auto", 2, broken="prepare"), Clock("lax", 4)), [CONV], rounds=1)
     assert row["ratios"] == {}
     assert row["failed"] == {"auto": "ValueError: no"}
 

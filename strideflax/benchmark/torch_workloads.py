@@ -10,21 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from strideflax.benchmark import workloads
 from strideflax.benchmark.contenders import Contender, Prepared
 from strideflax.benchmark.torch_net import MiniResNet, Pool, multiply_adds
-from strideflax.benchmark.workloads import (
-    CHECKED_IMAGES,
-    CHECKED_NUMBERS,
-    CHECKED_STEPS,
-    MEAN,
-    STD,
-    Increment,
-    Operator,
-    Product,
-    Step,
-    Workload,
-    projected,
-)
+from strideflax.benchmark.workloads import Increment, Operator, Product, Step, Workload
 from strideflax.config import Config
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -78,7 +67,9 @@ def _step(workload: Step, contender: Contender, weights: Path) -> tuple[Callable
     images = torch.from_numpy(split.images).permute(0, 3, 1, 2).to(DEVICE).contiguous(memory_format=layout)
     labels = torch.from_numpy(split.labels).long().to(DEVICE)
     order = torch.arange(len(split), device=DEVICE)
-    mean, std = (255 * torch.tensor(numbers, device=DEVICE)[:, None, None] for numbers in (MEAN, STD))
+    mean, std = (
+        255 * torch.tensor(numbers, device=DEVICE)[:, None, None] for numbers in (workloads.MEAN, workloads.STD)
+    )
     smoothing, bfloat16 = config.optimizer.label_smoothing, workload.dtype == "bfloat16"
 
     def forward(images: Tensor) -> Tensor:
@@ -91,7 +82,7 @@ def _step(workload: Step, contender: Contender, weights: Path) -> tuple[Callable
 
     net.eval()
     with torch.no_grad():
-        logits = forward(images[:CHECKED_IMAGES])
+        logits = forward(images[: workloads.CHECKED_IMAGES])
     net.train()
     loss_function = torch.compile(loss_of) if contender.compiled else loss_of
     update = _sgd(net, config)
@@ -108,7 +99,7 @@ def _step(workload: Step, contender: Contender, weights: Path) -> tuple[Callable
         totals[1] += correct
         steps += 1
 
-    for _ in range(CHECKED_STEPS):
+    for _ in range(workloads.CHECKED_STEPS):
         call()
     facts = {
         "params": sum(parameter.numel() for parameter in net.parameters()),
@@ -165,17 +156,17 @@ def _operator(workload: Operator, contender: Contender) -> tuple[Callable[[], ob
     y, *gradients = call()
     results = [y.permute(0, 2, 3, 1), *(g.permute(0, 2, 3, 1) for g in gradients[: workload.input_gradient])]
     results += [g.permute(2, 3, 1, 0) for g in gradients[workload.input_gradient :]]
-    return call, {"results": [projected(_plain(result)) for result in results]}
+    return call, workloads.results_of(map(_plain, results))
 
 
 def _product(workload: Product) -> tuple[Callable[[], object], dict[str, Any]]:
     first, second = (torch.from_numpy(array).to(DEVICE, getattr(torch, workload.dtype)) for array in workload.arrays())
-    return lambda: first @ second, {"results": [projected(_plain(first @ second))]}
+    return lambda: first @ second, workloads.results_of([_plain(first @ second)])
 
 
 def _increment(workload: Increment) -> tuple[Callable[[], object], dict[str, Any]]:
     numbers = torch.from_numpy(workload.array()).to(DEVICE, getattr(torch, workload.dtype))
-    return lambda: numbers.add_(1), {"results": [projected(_plain(numbers[:CHECKED_NUMBERS] + 1))]}
+    return lambda: numbers.add_(1), {"results": [workloads.projected(_plain(numbers[: workloads.CHECKED_NUMBERS] + 1))]}
 
 
 def _plain(tensor: Tensor) -> np.ndarray:

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from configs.baseline import baseline
-from strideflax.benchmark.compare import compare
 from strideflax.benchmark.floors import CORES, FLOORS, check_floors
-from strideflax.benchmark.turns import Worker, WorkerError, open_workers
+from strideflax.benchmark.ratios import measure_ratios
+from strideflax.benchmark.remote import ContenderError, RemoteContender, open_contenders
 from strideflax.benchmark.workloads import Operator, Step, to_job
 from strideflax.config import Config
 from strideflax.config_file import override
@@ -16,27 +16,27 @@ POOL = Operator(operator="max_pool", window=2, stride=2, size=4, in_features=2, 
 
 
 def test_a_worker_answers_and_comes_back_after_a_failure_and_after_its_death():
-    with Worker("auto", {"JAX_NUM_CPU_DEVICES": "2"}) as worker:
-        assert "2 JAX devices" in worker.ask(do="describe")["device"]
-        with pytest.raises(WorkerError, match=r"^KeyError: 'nothing'$"):
-            worker.ask(do="prepare", workload=to_job(dataclasses.replace(POOL, operator="nothing")), weights="")
-        assert worker._process is not None
-        worker._process.kill()
-        with pytest.raises(WorkerError, match="the process of auto died: it said nothing"):
-            worker.ask(do="describe")
-        assert worker.ask(do="prepare", workload=to_job(POOL), weights="")["compile_seconds"] > 0
-        times = worker.ask(do="measure", calls=3, seconds=0)
+    with RemoteContender("auto", {"JAX_NUM_CPU_DEVICES": "2"}) as contender:
+        assert "2 JAX devices" in contender.ask(do="describe")["device"]
+        with pytest.raises(ContenderError, match=r"^KeyError: 'nothing'$"):
+            contender.ask(do="prepare", workload=to_job(dataclasses.replace(POOL, operator="nothing")), weights="")
+        assert contender._process is not None
+        contender._process.kill()
+        with pytest.raises(ContenderError, match="the process of auto died: it said nothing"):
+            contender.ask(do="describe")
+        assert contender.ask(do="prepare", workload=to_job(POOL), weights="")["compile_seconds"] > 0
+        times = contender.ask(do="measure", calls=3, seconds=0)
         assert times["calls"] == 3
         assert 0 < times["low_quartile_ms"] <= times["median_ms"] <= times["high_quartile_ms"]
-        process = worker._process
+        process = contender._process
     assert process is not None
     assert process.returncode == 0
 
 
 @pytest.fixture(scope="module")
 def formulations():
-    with open_workers(("auto", "lax"), cores=CORES) as workers:
-        yield workers
+    with open_contenders(("auto", "lax"), cores=CORES) as contenders:
+        yield contenders
 
 
 def test_a_worker_keeps_to_the_cores_that_it_is_given(formulations):
@@ -48,7 +48,7 @@ def test_both_formulations_of_a_whole_step_compute_the_same(formulations):
     changes = {"model.widths": (4,), "model.blocks": (1,), "model.strides": (2,), "batch_size": 8}
     override(values, changes | {"model.downsample": "max_pool"})
     step = Step.of("tiny", Config.from_dict(values), dtype="float32", size=12)
-    (row,) = compare(formulations, [step], rounds=1)
+    (row,) = measure_ratios(formulations, [step], rounds=1)
     assert row["ratios"]["lax"]["median"] > 0
     assert "differs" not in row
     assert row["times"]["auto"]["images_per_second"] > 0
