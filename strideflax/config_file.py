@@ -24,7 +24,7 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: a missing or broken file, an unknown variant or field, a value of the wrong type or out of range.
     """
-    return _read_base(spec, _load(spec), overrides)
+    return _read_base(spec, load_config_file(spec), overrides)
 
 
 def read_sweep(spec: str, overrides: Sequence[str] = ()) -> list[tuple[dict[str, Any], Config]]:
@@ -35,7 +35,7 @@ def read_sweep(spec: str, overrides: Sequence[str] = ()) -> list[tuple[dict[str,
     Raises:
         ConfigError: as `read_config`, and for a ``sweep()`` that yields anything but dicts of fields.
     """
-    module = _load(spec)
+    module = load_config_file(spec)
     base = _read_base(spec, module, overrides)
     yielded = _call(spec, module, "sweep")
     if not isinstance(yielded, Iterable):
@@ -52,7 +52,7 @@ def read_sweep(spec: str, overrides: Sequence[str] = ()) -> list[tuple[dict[str,
 
 def has_sweep(spec: str) -> bool:
     """Return whether the file is a sweep's, whose ``get_config`` is what every run of ``sweep`` changes."""
-    return hasattr(_load(spec), "sweep")
+    return hasattr(load_config_file(spec), "sweep")
 
 
 def override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -116,8 +116,12 @@ def _call(spec: str, module: ModuleType, function: str) -> Any:
         raise ConfigError(f"{spec}: {type(error).__name__}: {one_line(error)}") from None
 
 
-def _load(spec: str) -> ModuleType:
-    """Run the Python file that ``spec`` names."""
+def load_config_file(spec: str) -> ModuleType:
+    """Run the Python file that ``spec`` names; it may add operators of its own to `DOWNSAMPLERS`.
+
+    Raises:
+        ConfigError: a missing or broken file.
+    """
     path = Path(spec.partition(":")[0])
     if not path.is_file():
         beside = sorted(p.as_posix() for p in path.parent.glob("*.py")) if path.parent.is_dir() else []

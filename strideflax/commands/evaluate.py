@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cifar10-c", type=Path, metavar="DIR", help="folder of CIFAR-10-C's .npy files, for robustness"
     )
+    parser.add_argument(
+        "--config",
+        dest="config_file",
+        metavar="FILE",
+        help="the run's config file, if it defines an operator of its own",
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="where the run's images are now, if not where they were")
 
 
@@ -40,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
 
     names = list(MEASURES) if args.measures is None else args.measures.split(",")
     check_measures(names)
-    run = restore_run(args.run)
+    run = restore_run(args.run, args.config_file)
     bar = Progress(
         TextColumn("  {task.description:18}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
         console=console, transient=True, disable=not console.is_terminal,

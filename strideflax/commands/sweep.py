@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
     if args.dry_run:
         print_table(status_table(runs, rows=len(runs)))
         return
-    write_plan(runs)
+    write_plan(runs, args.config)
     busy = [run for run in runs if run.status == RUNNING]
     if busy:
         verb = "is" if len(busy) == 1 else "are"
@@ -97,11 +97,12 @@ def _forget_unsuccessful(runs: "Sequence[SweepRun]") -> None:
 def _engine(args: argparse.Namespace) -> "Engine":
     from strideflax.sweep import engines
 
+    config_file = str(Path(args.config).absolute())
     if args.engine == "ray":
-        return partial(engines.ray, address=args.address, gpus=args.gpus)
+        return partial(engines.ray, address=args.address, gpus=args.gpus, config_file=config_file)
     if args.engine == "slurm":
-        return partial(engines.slurm, partition=args.partition, gpus=int(args.gpus))
-    return partial(engines.local, workers=args.workers)
+        return partial(engines.slurm, partition=args.partition, gpus=int(args.gpus), config_file=config_file)
+    return partial(engines.local, workers=args.workers, config_file=config_file)
 
 
 def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine", time_left: "TimeLeft") -> None:

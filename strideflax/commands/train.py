@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> None:
         with TrainingProgress() as progress:
             result = train(
                 config, folder, progress=progress, make_writers=make_writers, should_stop=stop,
-                steps_per_dispatch=args.steps_per_dispatch,
+                steps_per_dispatch=args.steps_per_dispatch, config_file=args.config,
             )  # fmt: skip
     except Interrupted as interruption:
         console.print(str(interruption), style="yellow", markup=False)

@@ -20,7 +20,7 @@ Tick = Callable[[set[Path]], None]
 Engine = Callable[[Sequence[Path], Tick], None]
 
 
-def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1) -> None:
+def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1, config_file: str | None = None) -> None:
     """Train each folder's run in processes of this machine, each with an accelerator of its own or a share of the cores.
 
     A worker that dies (killed, out of memory) is replaced, and its run goes on from its last checkpoint; no other run
@@ -30,6 +30,7 @@ def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1) -> None:
         folders: run folders with a ``config.json``.
         tick: called about twice a second, with the folders that workers have in hand.
         workers: number of processes.
+        config_file: the sweep's, which each worker runs first: it may define an operator of its own.
 
     Raises:
         UserError: worker processes can't start.
@@ -37,7 +38,7 @@ def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1) -> None:
     """
     waiting = deque(folders)
     deaths: Counter[Path] = Counter()
-    slots = [Slot(share) for share in shares(min(workers, len(folders)))]
+    slots = [Slot(share, config_file) for share in shares(min(workers, len(folders)))]
     try:
         while waiting or any(slot.folder for slot in slots):
             for slot in slots:
@@ -77,7 +78,15 @@ def _take_answer(slot: Slot, waiting: deque[Path], deaths: Counter[Path], worker
             write_failure(folder, f"its worker {death}, {ATTEMPTS} times in all; {memory}")
 
 
-def ray(folders: Sequence[Path], tick: Tick, *, address: str | None = None, gpus: float = 0, cpus: float = 1) -> None:
+def ray(
+    folders: Sequence[Path],
+    tick: Tick,
+    *,
+    address: str | None = None,
+    gpus: float = 0,
+    cpus: float = 1,
+    config_file: str | None = None,
+) -> None:
     """Train each folder's run as a task of a Ray cluster that sees the same file system.
 
     A task whose worker or node dies is retried by Ray and goes on from the run's last checkpoint.
@@ -87,6 +96,7 @@ def ray(folders: Sequence[Path], tick: Tick, *, address: str | None = None, gpus
         tick: called about twice a second.
         address: of the cluster; None starts one on this machine.
         gpus, cpus: what each run takes.
+        config_file: the sweep's, as for `local`.
     """
     try:
         import ray as engine
@@ -96,7 +106,7 @@ def ray(folders: Sequence[Path], tick: Tick, *, address: str | None = None, gpus
     deaths = (engine.exceptions.WorkerCrashedError, engine.exceptions.NodeDiedError, engine.exceptions.OutOfMemoryError)
     try:
         task = engine.remote(num_gpus=gpus, num_cpus=cpus, max_retries=ATTEMPTS, retry_exceptions=False)(train_folder)
-        left = {task.remote(str(folder.absolute())): folder for folder in folders}
+        left = {task.remote(str(folder.absolute()), config_file): folder for folder in folders}
         while left:
             finished, _ = engine.wait(list(left), timeout=TICK_SECONDS)
             tick(set())
@@ -111,7 +121,13 @@ def ray(folders: Sequence[Path], tick: Tick, *, address: str | None = None, gpus
 
 
 def slurm(
-    folders: Sequence[Path], tick: Tick, *, partition: str | None = None, gpus: int = 0, cluster: str | None = None
+    folders: Sequence[Path],
+    tick: Tick,
+    *,
+    partition: str | None = None,
+    gpus: int = 0,
+    cluster: str | None = None,
+    config_file: str | None = None,
 ) -> None:
     """Train each folder's run as a job of a Slurm array, through submitit; jobs that are preempted are requeued.
 
@@ -123,6 +139,7 @@ def slurm(
         partition: Slurm's; None is its default.
         gpus: per job.
         cluster: submitit's; ``"local"`` runs the jobs as processes of this machine.
+        config_file: the sweep's, as for `local`.
     """
     try:
         import submitit
@@ -132,7 +149,9 @@ def slurm(
     executor.update_parameters(name="strideflax", timeout_min=24 * 60, gpus_per_node=gpus, cpus_per_task=4)
     if partition:
         executor.update_parameters(slurm_partition=partition)
-    jobs = executor.map_array(train_folder, [str(folder.absolute()) for folder in folders])
+    jobs = executor.map_array(
+        train_folder, [str(folder.absolute()) for folder in folders], [config_file] * len(folders)
+    )
     while not all(job.done() for job in jobs):
         tick(set())
         time.sleep(TICK_SECONDS)

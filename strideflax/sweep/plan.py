@@ -91,7 +91,7 @@ def _matches(run: SweepRun, name: str, value: str) -> bool:
     return False
 
 
-def write_plan(runs: Sequence[SweepRun]) -> None:
-    """Give every run its folder with its ``config.json``: all that a worker needs."""
+def write_plan(runs: Sequence[SweepRun], spec: str | None = None) -> None:
+    """Give every run its folder with its ``config.json``, and the config file's name."""
     for run in runs:
-        claim_folder(run.folder, run.config)
+        claim_folder(run.folder, run.config, spec)

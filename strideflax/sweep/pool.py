@@ -29,9 +29,10 @@ class Slot:
         folder: the run that the process has in hand, or None.
     """
 
-    def __init__(self, share: Share):
+    def __init__(self, share: Share, config_file: str | None = None):
         self.folder: Path | None = None
         self._share = share
+        self._config_file = config_file
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._is_ready = False
@@ -88,7 +89,7 @@ class Slot:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, other_end = context.Pipe()
-        self._process = context.Process(target=serve, args=(self._share, other_end))
+        self._process = context.Process(target=serve, args=(self._share, other_end, self._config_file))
         self._is_ready = False
         with _without_interrupts():
             self._process.start()

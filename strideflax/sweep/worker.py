@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from strideflax.environment import versions
-from strideflax.errors import one_line
+from strideflax.errors import UserError, one_line
 from strideflax.process import StoppedAtOnce, StopSignal, keep_memory, quiet_storage
 from strideflax.training.result import FAILED, TrainingResult, read_result, write_result
 from strideflax.training.run_folder import InUseError, RunFolderError, read_run_config
@@ -31,7 +31,7 @@ class Share:
     accelerator: str | None = None
 
 
-def serve(share: Share, pipe: Connection) -> None:
+def serve(share: Share, pipe: Connection, config_file: str | None) -> None:
     """Train the runs whose folders come through ``pipe``, one after another, and answer each with its status.
 
     A disk's trouble is not a run's: the answer is then the error. The process ends with the pipe, with the process that
@@ -51,8 +51,8 @@ def serve(share: Share, pipe: Connection) -> None:
         while not _stop.number:
             folder = pipe.recv()
             try:
-                answer: str | Exception = train_folder(folder)
-            except (RunFolderError, OSError) as error:
+                answer: str | Exception = train_folder(folder, config_file)
+            except (UserError, OSError) as error:
                 answer = error
             pipe.send(answer)
 
@@ -63,7 +63,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def train_folder(folder: str) -> str:
+def train_folder(folder: str, config_file: str | None = None) -> str:
     """Train the run that ``folder/config.json`` describes, or go on with it; return its status.
 
     A run that fails is written down as such, with the error, and raises nothing: the others go on.
@@ -73,11 +73,14 @@ def train_folder(folder: str) -> str:
         OSError: the folder can't be written.
     """
     from strideflax.compile_cache import keep_compiled
+    from strideflax.config_file import load_config_file
     from strideflax.training import Interrupted, train
 
     path = Path(folder)
     keep_memory()
     keep_compiled()  # runs of one shape, such as the seeds of an operator, share a program
+    if config_file is not None:
+        load_config_file(config_file)  # the sweep's own, never one that a folder names
     config = read_run_config(path)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:

@@ -59,6 +59,7 @@ def train(
     make_writers: Callable[[Path], Sequence[Writer]] = lambda folder: (),
     should_stop: Callable[[], bool] = lambda: False,
     steps_per_dispatch: int = 1,
+    config_file: str | None = None,
 ) -> TrainingResult:
     """Train as ``config`` says in ``folder``, or go on where an earlier call was interrupted; return the result.
 
@@ -71,6 +72,7 @@ def train(
         steps_per_dispatch: training steps per call of the device, 1 to 50 and no more than an epoch has. An accelerator that
             is done with a step before Python has sent the next one gains. On one CPU device nothing else changes, not a bit;
             several steps are another program, which other devices may round in another way.
+        config_file: where ``config`` came from; noted in the folder, as the file may define an operator of its own.
 
     Returns:
         The content of ``result.json``.
@@ -90,7 +92,7 @@ def train(
     progress.plan(setup.plan)
     writes = jax.process_index() == 0  # several hosts share a run, and one of them writes
     if writes:
-        claim_folder(folder, config)
+        claim_folder(folder, config, config_file)
     with lock_folder(folder) if writes else contextlib.nullcontext():
         if (result := read_result(folder)) is not None:  # another process was quicker
             return _already_ended(folder, config, result, progress)

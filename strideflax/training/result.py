@@ -15,6 +15,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from strideflax.config import Config
+from strideflax.config_file import load_config_file
 from strideflax.data import load_dataset
 from strideflax.data.augment import normalize
 from strideflax.files import write_json
@@ -183,13 +184,20 @@ class FinishedRun:
         return partial(predict, state)
 
 
-def restore_run(folder: Path | str) -> FinishedRun:
+def restore_run(folder: Path | str, config_file: str | None = None) -> FinishedRun:
     """Return the finished run in ``folder``.
 
+    Args:
+        folder: the run folder.
+        config_file: a config file that is run first, because it adds an operator of its own to `DOWNSAMPLERS`.
+
     Raises:
+        ConfigError: ``config_file`` is missing or broken.
         RunFolderError: there is no run, it has not finished, or its last checkpoint is gone or damaged.
     """
     folder = Path(folder)
+    if config_file is not None:
+        load_config_file(config_file)
     result = TrainingResult.from_dict(read_json(folder / "result.json"))
     config = read_run_config(folder)
     if result.status != FINISHED:

@@ -12,6 +12,8 @@ from strideflax.config import Config, ConfigError
 from strideflax.errors import UserError
 from strideflax.files import naming_file, null_if_not_finite, write_json, write_whole
 
+ORIGIN = ".origin.json"
+
 
 class RunFolderError(UserError, ValueError):
     """A folder that is not what a run leaves behind."""
@@ -68,14 +70,25 @@ def read_run_config(folder: Path) -> Config:
     """Return the configuration in ``config.json``.
 
     Raises:
-        RunFolderError: there is none, or it is damaged.
+        RunFolderError: there is none, it is damaged, or it has an operator that only the run's config file knows. That file
+            is named and not run, since a folder may come from anybody.
     """
     path = folder / "config.json"
     values = read_json(path)
     try:
         return Config.from_dict(values)
     except ConfigError as error:
+        if "unknown downsampling operator" in str(error) and (origin := _origin(folder)):
+            raise RunFolderError(
+                f"{folder}: {error}; its config file was {origin}: if that defines the operator, give it with --config"
+            ) from None
         raise RunFolderError(f"{path} is damaged: {error}") from None
+
+
+def _origin(folder: Path) -> str | None:
+    """Return the config file that the run was begun with, if it was noted."""
+    path = folder / ORIGIN
+    return str(read_json(path).get("config_file")) if path.exists() else None
 
 
 def check_folder(folder: Path, config: Config) -> None:
@@ -94,8 +107,10 @@ def check_folder(folder: Path, config: Config) -> None:
         raise RunFolderError(f"{folder} belongs to another configuration: {fields}; choose another --workdir")
 
 
-def claim_folder(folder: Path, config: Config) -> None:
+def claim_folder(folder: Path, config: Config, config_file: str | None = None) -> None:
     """Create the folder with its ``config.json``, or check that it already belongs to this configuration.
+
+    ``config_file`` is noted beside it, for people and for `read_run_config`'s error.
 
     Raises:
         RunFolderError: the folder holds something else, or can't be written.
@@ -103,6 +118,8 @@ def claim_folder(folder: Path, config: Config) -> None:
     check_folder(folder, config)
     if not (folder / "config.json").exists():
         try:
+            if config_file is not None:
+                write_json(folder / ORIGIN, {"config_file": config_file})
             write_json(folder / "config.json", config.to_dict())
         except OSError as error:
             raise RunFolderError(f"{folder} can't be written: {error.strerror}") from None

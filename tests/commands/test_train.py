@@ -208,3 +208,13 @@ def test_tensorboard_reads_what_is_written(tmp_path, capsys, monkeypatch):
     assert events.stat().st_size > 100
     assert b"val_accuracy" in events.read_bytes()
     assert os.path.exists(tmp_path / "run" / "result.json")
+
+
+def test_a_sweep_s_file_says_that_one_run_of_many_is_trained(uninterrupted, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = ["configs/alignment.py:quick" if word == "configs/stride2.py:quick" else word for word in TINY]
+    main(["train", *words, "--workdir", str(uninterrupted[0])])
+    assert (
+        "configs/alignment.py:quick is a sweep's; this trains the one run that the others change"
+        in capsys.readouterr().out
+    )
