@@ -45,11 +45,16 @@ def main(args: argparse.Namespace) -> None:
     """Train, and print the result and where it lies."""
     with loading():
         from strideflax.compile_cache import keep_compiled
-        from strideflax.config_file import read_config
+        from strideflax.config_file import has_sweep, read_config
         from strideflax.process import StopSignal
         from strideflax.training import Interrupted, train
 
     config = read_config(args.config, args.overrides)
+    if has_sweep(args.config):
+        line = (
+            f"{args.config} is a sweep's; this trains the one run that the others change, strideflax sweep trains all"
+        )
+        console.print(line, style="yellow", markup=False)
     if args.distributed:
         _join(args.distributed)
     folder = args.workdir or Path("runs") / f"{_name(args.config)}-{config.fingerprint}"

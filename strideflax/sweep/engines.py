@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 from strideflax.errors import UserError
 from strideflax.files import cache_folder
@@ -105,7 +106,9 @@ def ray(
     engine.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     deaths = (engine.exceptions.WorkerCrashedError, engine.exceptions.NodeDiedError, engine.exceptions.OutOfMemoryError)
     try:
-        task = engine.remote(num_gpus=gpus, num_cpus=cpus, max_retries=ATTEMPTS, retry_exceptions=False)(train_folder)
+        task: Any = engine.remote(num_gpus=gpus, num_cpus=cpus, max_retries=ATTEMPTS, retry_exceptions=False)(
+            train_folder
+        )
         left = {task.remote(str(folder.absolute()), config_file): folder for folder in folders}
         while left:
             finished, _ = engine.wait(list(left), timeout=TICK_SECONDS)
