@@ -86,7 +86,7 @@ def _answer(condition: Condition, ablation: Ablation) -> Answer:
         best, choice = compared.loc[compared["validation"].idxmax()], "best by validation"
     else:
         best, choice = compared.loc[compared["difference"].idxmax()], "best"
-    cost = f" at {best['macs'] / rows.loc[baseline, 'macs']:.2f} times its MACs" if best["macs"] > 0 else ""
+    cost = f" at {best['macs'] / rows.loc[baseline, 'macs']:.2f} times the MACs" if best["macs"] > 0 else ""
     gain = f"{points(best['difference'])} percentage points"
     evidence = f"{best.name}: {_mean(best)}. {reference} Gain: {_sureness(best)}."
     if choice == "closest":
@@ -94,7 +94,7 @@ def _answer(condition: Condition, ablation: Ablation) -> Answer:
     if best["p_holm"] < SIGNIFICANCE and best["difference_low"] > 0:
         return Answer(f"{prefix}{best.name} beats {baseline}, {gain}{cost}.", evidence)
     doubt = f"{counted(best['pairs'], 'pair')}, p = {best['p_holm']:.3g} after Holm"
-    verdict = f"the {choice} is {best.name}, {gain} over {baseline}{cost}, which is not significant ({doubt})."
+    verdict = f"the {choice} is {best.name}; its gain over {baseline}, {gain}{cost}, is not significant ({doubt})."
     return Answer(prefix + verdict, evidence + _what_is_missing(int(best["pairs"]), len(compared)))
 
 

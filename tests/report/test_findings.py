@@ -29,7 +29,7 @@ def test_six_pairs_that_agree_are_significant():
 @pytest.mark.parametrize(("pairs", "p"), [(2, "0.5"), (5, "0.0625")])
 def test_few_pairs_that_agree_are_not(pairs, p):
     (answer,) = findings({"strided_conv": SIX[:pairs], "a": AHEAD[:pairs]}).answers
-    assert answer.verdict.endswith(f" over strided_conv, which is not significant ({pairs} pairs, p = {p} after Holm).")
+    assert answer.verdict.endswith(f" percentage points, is not significant ({pairs} pairs, p = {p} after Holm).")
     assert answer.evidence.endswith(
         f" {pairs} pairs can't be significant in 1 comparison, however clear the gain is; 6 can."
     )
@@ -39,13 +39,14 @@ def test_a_p_value_that_does_not_survive_the_number_of_operators_is_not_called_a
     others = {name: [value + 0.001 * (-1) ** seed for seed, value in enumerate(SIX)] for name in "bcdefgh"}
     said = verdict({"strided_conv": SIX, "a": AHEAD, **others})
     assert (
-        "a, +1.33 percentage points over strided_conv, which is not significant (6 pairs, p = 0.25 after Holm)" in said
+        "a; its gain over strided_conv, +1.33 percentage points, is not significant (6 pairs, p = 0.25 after Holm)"
+        in said
     )
 
 
 def test_not_clear():
     values = {"strided_conv": SIX, "a": [0.81, 0.80, 0.83, 0.79, 0.82, 0.83]}
-    expected = "the best is a, +0.17 percentage points over strided_conv, which is not significant"
+    expected = "the best is a; its gain over strided_conv, +0.17 percentage points, is not significant"
     assert verdict(values).startswith(expected)
 
 
@@ -69,7 +70,9 @@ def test_validation_chooses_and_test_reports():
     frame = accuracies({"strided_conv": SIX, "a": AHEAD, "b": [value + 0.05 for value in SIX]})
     frame["val_accuracy"] = frame["model.downsample"].map({"strided_conv": 0.7, "a": 0.9, "b": 0.8})
     found = find(read_ablation(frame), "a folder", [])
-    assert found.answers[0].verdict.startswith("the best by validation is a, +1.33 percentage points over strided_conv")
+    assert found.answers[0].verdict.startswith(
+        "the best by validation is a; its gain over strided_conv, +1.33 percentage"
+    )
     assert [row[0].text for row in found.tables[0].rows] == ["strided_conv", "a", "b"]
     assert found.tables[0].titles[1] == "validation accuracy, %"
     assert any("chosen by its accuracy on validation images" in note for note in found.notes)

@@ -75,8 +75,8 @@ class TestPage:
 def test_markdown_has_the_answer_and_the_table(report):
     text = (report / "report.md").read_text()
     assert (
-        "**With crop 0: the best by validation is blur_pool, +1.50 percentage points over strided_conv at 1.59 times its "
-        "MACs, which is not significant (3 pairs, p = 0.75 after Holm).**" in text
+        "**With crop 0: the best by validation is blur_pool; its gain over strided_conv, +1.50 percentage points at 1.59 "
+        "times the MACs, is not significant (3 pairs, p = 0.75 after Holm).**" in text
     )
     assert "| blur_pool | 0 | 88.53 | 89.53 (88.73 to 90.34) | +1.50 (+1.42 to +1.58) | 0.25 | 0.75 | 3 |" in text
     assert "| blur_pool | 0 | 3 | 63.5 | 1,000 | 6.35 ± 0.00 | 900 ± 0 |" in text
