@@ -3,18 +3,14 @@
 The numbers live in ``configs/``, each written once.
 """
 
-import ast
 import dataclasses
 import hashlib
 import json
-import math
-import sys
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from strideflax.config_values import build, flat, with_not_set_as_before
 from strideflax.errors import ConfigError
 from strideflax.model.config import ModelConfig, StemConfig, require, require_choice
 
@@ -31,18 +27,6 @@ __all__ = [
 DATASETS = ("cifar10", "shapes")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("one_cycle", "cosine", "constant")
-
-# The fields that may be None, "not set", and what stood for that when they could not: in the files of older runs, in what a
-# fingerprint covers, in tables of runs, and still on the command line.
-NOT_SET: dict[str, Any] = {
-    "model.window": 0,
-    "model.stem.pool": "none",
-    "data.dir": "",
-    "data.train_count": 0,
-    "data.test_count": 0,
-    "optimizer.clip_norm": 0.0,
-}
-NEWER = ("model.taps",)  # fields that older runs do not have: not set, they are in no fingerprint and no table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +152,7 @@ class Config:
         Raises:
             ConfigError: a field that is missing, unknown, of the wrong type, not finite or out of its range.
         """
-        return _build(cls, values, "")
+        return build(cls, values, "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain values that JSON can hold."""
@@ -190,143 +174,3 @@ def _deciding(values: dict[str, Any]) -> dict[str, Any]:
     """Return a config's nested values without those that do not change a result."""
     del values["data"]["dir"], values["eval_batch_size"], values["checkpoint_epochs"]
     return values
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested ``values`` as one dict of dotted names: ``{"model.downsample": "max_pool"}``."""
-    leaves: dict[str, Any] = {}
-    for name, value in values.items():
-        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return leaves
-
-
-def with_not_set_as_before(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a config's nested ``values`` with what stood for "not set" in place of None, as in the runs before.
-
-    So a run keeps its fingerprint, and a row of an older table equals one of the same run made today.
-    """
-    changed: dict[str, Any] = {}
-    for name, value in values.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            changed[name] = with_not_set_as_before(value, f"{path}.")
-        elif value is not None or path not in NEWER:
-            changed[name] = NOT_SET.get(path) if value is None else value
-    return changed
-
-
-def _build(cls: type, values: Any, path: str) -> Any:
-    """Return a ``cls`` of the nested ``values`` of the group at the dotted ``path``, which is "" for the whole."""
-    shown = f"config.{path}".rstrip(".")
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{shown} must be a group of fields, got {values!r}")
-    kinds = typing.get_type_hints(cls)
-    for name in sorted(set(values) - set(kinds)):
-        raise ConfigError(f"{shown}.{name} does not exist; {shown} has {', '.join(kinds)}")
-    fields = {}
-    for name, kind in kinds.items():
-        if name in values:
-            fields[name] = _typed(values[name], kind, f"{path}{name}")
-        elif not may_be_none(kind):
-            raise ConfigError(f"{shown}.{name} is missing")
-    return cls(**fields)
-
-
-def may_be_none(kind: Any) -> bool:
-    """Return whether a field of this type may be None, "not set"."""
-    return type(None) in typing.get_args(kind)
-
-
-def _typed(value: Any, kind: Any, path: str) -> Any:
-    """Return ``value`` as ``kind``: an int passes for a float, a list for a tuple; nothing else is converted."""
-    if dataclasses.is_dataclass(kind):
-        return _build(kind, value, f"{path}.")  # type: ignore[arg-type]
-    if may_be_none(kind):
-        before = NOT_SET.get(path)
-        if value is None or (value == before and not isinstance(value, bool)):
-            return None
-        kind = _without_none(kind)
-    if isinstance(kind, types.UnionType):
-        for option in typing.get_args(kind):
-            try:
-                return _typed(value, option, path)
-            except ConfigError:
-                continue
-        raise ConfigError(f"config.{path} must be {kind}, got {value!r}")
-    if typing.get_origin(kind) is tuple:
-        item, *rest = typing.get_args(kind)
-        length = None if rest == [...] else 1 + len(rest)
-        if not isinstance(value, (tuple, list)) or length not in (None, len(value)):
-            expected = f"a tuple of {length} entries" if length else "a tuple"
-            raise ConfigError(f"config.{path} must be {expected}, got {value!r}")
-        return tuple(_typed(entry, item, f"{path}[{i}]") for i, entry in enumerate(value))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) <= sys.float_info.max else math.inf
-    if type(value) is not kind:
-        raise ConfigError(f"config.{path} must be {kind.__name__}, got {value!r}")
-    if kind is float and not math.isfinite(value):
-        raise ConfigError(f"config.{path} must be finite, got {value!r}")
-    return value
-
-
-def _without_none(kind: Any) -> Any:
-    """Return ``int`` for ``int | None``."""
-    (only,) = set(typing.get_args(kind)) - {type(None)}
-    return only
-
-
-def parse_value(path: str, text: str) -> Any:
-    """Return what ``text``, a word of the command line, says of the field at the dotted ``path``, as its type reads it.
-
-    What can't be read so comes back as it is: the check of the whole config says what was expected.
-
-    Raises:
-        ConfigError: there is no such field.
-    """
-    kind = field_type(path)
-    if may_be_none(kind):
-        if text == "None":
-            return None
-        kind = _without_none(kind)
-    if kind is str:
-        return text
-    if kind is bool:
-        return {"true": True, "false": False}.get(text.lower(), text)
-    try:
-        return float(text) if kind is float else ast.literal_eval(text)
-    except Exception:  # whatever is not a literal
-        return text
-
-
-def value_of(config: Config, path: str) -> Any:
-    """Return the value of the field at a dotted path, e.g. ``"model.window"``."""
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
-
-
-def typed_value(path: str, text: str) -> Any:
-    """Return `parse_value`, checked: of the field's type, and None for what stands for "not set".
-
-    Raises:
-        ConfigError: there is no such field, or ``text`` is not of its type.
-    """
-    return _typed(parse_value(path, text), field_type(path), path)
-
-
-def field_type(path: str) -> Any:
-    """Return the declared type of the field at a dotted path, e.g. ``int | None`` for ``"model.window"``.
-
-    Raises:
-        ConfigError: there is no such field, with those that there are.
-    """
-    kind: Any = Config
-    shown = "config"
-    for name in path.split("."):
-        known = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
-        if name not in known:
-            has = f"has {', '.join(known)}" if known else "is a single value"
-            raise ConfigError(f"{shown}.{name} does not exist; {shown} {has}")
-        kind, shown = known[name], f"{shown}.{name}"
-    return kind

@@ -10,7 +10,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from strideflax.config import Config, field_type, parse_value
+from strideflax.config import Config
+from strideflax.config_fields import field_type, parse_value
 from strideflax.errors import ConfigError, one_line
 
 

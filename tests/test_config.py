@@ -7,7 +7,9 @@ import pytest
 
 from configs.baseline import baseline
 from strideflax import DOWNSAMPLERS
-from strideflax.config import NOT_SET, Config, ConfigError, parse_value, with_not_set_as_before
+from strideflax.config import Config, ConfigError
+from strideflax.config_fields import parse_value
+from strideflax.config_values import NOT_SET, with_not_set_as_before
 from strideflax.errors import UserError
 
 

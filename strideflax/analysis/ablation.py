@@ -7,7 +7,7 @@ import pandas as pd
 from strideflax.analysis.comparison import compare_paired, summarize
 from strideflax.analysis.fields import changes_results, in_words
 from strideflax.analysis.run_table import COSTS, FINISHED, is_missing
-from strideflax.config import NOT_SET
+from strideflax.config_values import NOT_SET
 from strideflax.errors import UserError
 from strideflax.wording import stands_for, written
 

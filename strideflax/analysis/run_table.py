@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strideflax.config import flat, with_not_set_as_before
+from strideflax.config_values import flat, with_not_set_as_before
 from strideflax.errors import UserError, one_line
 from strideflax.training.run_folder import read_json, read_metrics
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strideflax.config import Config, typed_value, value_of
+from strideflax.config import Config
+from strideflax.config_fields import typed_value, value_of
 from strideflax.config_file import read_sweep
 from strideflax.errors import UserError
 from strideflax.training.result import read_result

@@ -6,7 +6,7 @@ import pytest
 
 from strideflax.analysis.published import CLAIMS, LEAST_PAIRS, LESS, NO_LESS, SETTING, Claim, check_claims
 from strideflax.analysis.run_table import shipped
-from strideflax.config import flat, with_not_set_as_before
+from strideflax.config_values import flat, with_not_set_as_before
 
 GAIN = Claim("G", "it gains", "nobody", {}, {"model.downsample": "blur_pool"}, (0.01, 0.02))
 LOSS = Claim("L", "it loses", "nobody", {}, {"model.downsample": "blur_pool"}, LESS)

@@ -162,7 +162,8 @@ def test_what_is_written_on_the_command_line_is_what_the_config_holds(rate, seed
         ],
     )
     assert (config.optimizer.learning_rate, config.seed, config.augment.flip) == (rate, seed, flip)
-    assert (config.model.widths, config.data.dir) == (tuple(widths), directory)
+    assert config.model.widths == tuple(widths)
+    assert config.data.dir == (None if directory in ("", "None") else directory)
     again = Config.from_dict(json.loads(json.dumps(config.to_dict())))
     assert (again, again.fingerprint) == (config, config.fingerprint)
     assert config.differences(again) == {}
