@@ -1,7 +1,9 @@
 """Statistics of a table of runs: the public import path of `strideflax.analysis.comparison` and its intervals.
 
-from strideflax import results, statistics
-statistics.compare_paired(results.shipped("ablation_shapes"), within=["augment.crop"])
+::
+
+    from strideflax import results, statistics
+    statistics.compare_paired(results.shipped("ablation_shapes"), within=["augment.crop"])
 """
 
 from strideflax.analysis.comparison import (

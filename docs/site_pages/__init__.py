@@ -7,6 +7,7 @@ of the repository, a page per operator with its picture, costs and gains, the co
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # the tests use this package without Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GENERATED = ROOT / "docs" / "generated"
+WAY_BACK = re.compile(r'<a class="viewcode-back"[^>]*>.*?</a>')
 
 
 def write_all(app: Sphinx) -> None:
@@ -33,6 +35,16 @@ def rewrite_links(app: Sphinx, name: str, source: list[str]) -> None:
     page = ROOT / "docs" / f"{name}.md"
     if page.exists() and GENERATED not in page.parents:
         source[0] = with_site_links(source[0], page.parent, page.parent, ROOT)
+
+
+def without_way_back(app: Sphinx, name: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Drop the links from a listing of source code to the documentation.
+
+    Sphinx takes all things of a module to be documented under one name, and ours have two: a function is
+    ``strideflax.max_pool``, a class ``strideflax.operators.MaxPool``.
+    """
+    if name.startswith("_modules/"):
+        context["body"] = WAY_BACK.sub("", context["body"])
 
 
 def constructor(app: Sphinx, kind: str, name: str, thing: Any, options: Any, signature: str, returned: str) -> Any:
@@ -49,4 +61,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", write_all)
     app.connect("source-read", rewrite_links)
     app.connect("autodoc-process-signature", constructor)
+    app.connect("html-page-context", without_way_back)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

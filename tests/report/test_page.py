@@ -1,40 +1,17 @@
 """The page in headless Chromium, as a reader sees and uses it."""
 
-import os
-import shutil
-
 import pytest
+from browser import headless_chromium
 
 WIDTHS = (1280, 390)
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory, report):
-    """The page in headless Chromium. CI must have it; elsewhere it may be missing."""
-    paths = [shutil.which("chromium"), shutil.which("chromedriver")]
-    if not all(paths):
-        message = "chromium and chromedriver are not installed (Debian: chromium, chromium-driver)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = paths[0]
-    for switch in (
-        "headless=new", "no-sandbox", "disable-gpu", "disable-quic", "disable-dev-shm-usage", "disable-sync",
-        "no-first-run", "disable-background-networking", "disable-component-update",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(paths[1]))
-    try:
+    """The page in headless Chromium."""
+    with headless_chromium(tmp_path_factory.mktemp("profile")) as driver:
         driver.get((report / "report.html").as_uri())
         yield driver
-    finally:
-        driver.quit()
 
 
 class TestBrowser:
