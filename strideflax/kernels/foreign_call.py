@@ -138,13 +138,14 @@ class Machine:
         ImportError, OSError, RuntimeError: there is none for this platform.
     """
 
-    def __init__(self, functions: Mapping[str, Function]) -> None:
+    def __init__(self, name: str, functions: Mapping[str, Function]) -> None:
+        """Make ``functions`` known to XLA under ``name``, which XLA's error holds where that has not been done."""
         self._names = list(functions)
         self._complaints = [ctypes.create_string_buffer(function.complaint.encode()) for function in functions.values()]
         source = resources.files(__package__).joinpath("foreign_call.ll").read_text()
         # A program that another version of this package compiled must not find its functions under other numbers.
         identity = hashlib.sha256("\n".join([source, *self._names]).encode()).hexdigest()
-        self._target = f"strideflax.calls.{identity[:12]}"
+        self._target = f"{name}, version {identity[:12]}"
         tables = _table("functions", [function.address for function in functions.values()])
         tables += _table("complaints", [ctypes.addressof(complaint) for complaint in self._complaints])
         code = _machine_code(source + tables, "carry_out", "handle", "state_type", "state_information")

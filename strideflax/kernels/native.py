@@ -1,10 +1,11 @@
 """oneDNN's convolutions as calls inside XLA's CPU programs, where it has a kernel for them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
-from jax import Array
+from jax import Array, lax
 
 from strideflax.kernels import onednn
 
@@ -12,6 +13,15 @@ WHY_NOT = (
     f"it needs one CPU device, no jax.export, the packages {onednn.PACKAGE} and llvmlite, float32 or bfloat16, and a kernel "
     "of oneDNN's for the shape"
 )
+
+
+def load() -> bool:
+    """Prepare this process for programs that call oneDNN and come from another process; return whether it could.
+
+    That is for `jax.experimental.serialize_executable`. A program that this process compiles needs no preparation, and an
+    exported one (`jax.export`) calls XLA alone.
+    """
+    return onednn.machine() is not None
 
 
 def kernel(kind: onednn.Kind, a: Any, b: Any, result: Any, geometry: Any) -> Callable[[Array, Array], Array] | None:
@@ -27,6 +37,19 @@ def kernel(kind: onednn.Kind, a: Any, b: Any, result: Any, geometry: Any) -> Cal
         return None
     if not all(isinstance(n, int) for n in (*a.shape, *b.shape, *result.shape)):  # jax.export with a symbolic batch
         return None
+    stride, pads, dilation, groups = geometry
+    if kind == "kernel_gradient" and max(stride) > 1 and set(result.shape[:-2]) == {1}:
+        # oneDNN 3.2 reads and writes beyond its memory where it skips pixels itself. Its result is the same to the bit.
+        pixels = jax.eval_shape(partial(_kept_pixels, stride=stride), a)
+        if pixels.shape[1:-1] != b.shape[1:-1] or any(low for low, _ in pads):  # it reads padding too
+            return None
+        axes = len(stride)
+        dense = kernel(kind, pixels, b, result, ((1,) * axes, ((0, 0),) * axes, (1,) * axes, groups))
+        if dense is None:
+            return None
+        return lambda x, g: dense(_kept_pixels(x, stride), g)
+    if kind == "kernel_gradient" and data_type == "bfloat16" and _has_idle_taps(a, b, result, stride, pads, dilation):
+        return None  # oneDNN 3.2 leaves them something else than 0
     images, weights, outputs = {
         "convolution": (a, b, result),
         "input_gradient": (result, b, a),
@@ -35,7 +58,26 @@ def kernel(kind: onednn.Kind, a: Any, b: Any, result: Any, geometry: Any) -> Cal
     machine = onednn.machine()
     assert machine is not None
     try:
-        calls = onednn.calls(kind, images.shape, weights.shape, outputs.shape, *geometry, data_type=data_type)
+        calls = onednn.calls(
+            kind, images.shape, weights.shape, outputs.shape, stride, pads, dilation, groups, data_type=data_type
+        )
     except onednn.Unsupported:
         return None
     return machine.function_of(calls, jax.ShapeDtypeStruct(result.shape, result.dtype))
+
+
+def _kept_pixels(x: Array, stride: tuple[int, ...]) -> Array:
+    """Return the pixels that a strided 1 x 1 kernel reads."""
+    return lax.slice(x, (0,) * x.ndim, x.shape, (1, *stride, 1))
+
+
+def _has_idle_taps(images: Any, outputs: Any, weights: Any, stride: Any, pads: Any, dilation: Any) -> bool:
+    """Whether some tap of the kernel reads nothing but padding."""
+    for axis, (low, _) in enumerate(pads):
+        size, count = images.shape[axis + 1], outputs.shape[axis + 1]
+        for tap in range(weights.shape[axis]):
+            first = dilation[axis] * tap - low
+            reads = range(first, first + stride[axis] * count, stride[axis])
+            if not any(0 <= pixel < size for pixel in reads):
+                return True
+    return False

@@ -27,13 +27,14 @@ _SOURCE, _TARGET, _WEIGHTS, _SCRATCHPAD = 1, 17, 33, 80
 _SOURCE_GRADIENT, _TARGET_GRADIENT, _WEIGHTS_GRADIENT = 129, 145, 161
 _ALLOCATE = -1
 
-# Parts of names like "brg_fwd:avx2+brgconv_1x1:avx2": the kernels of oneDNN 3.2 that the tests compare with XLA's. What is not
-# here crashes ("x64:gemm", with windows of 15 and more), is slow ("ref"), or was never tried.
+# Parts of names like "brg_fwd:avx2+brgconv_1x1:avx2": the kernels of oneDNN 3.2 that the tests compare with NumPy. What is not
+# here crashes ("x64:gemm", with windows of 15 and more), is wrong (bfloat16 without instructions for it), is slow ("ref"), or
+# was never tried.
 KERNELS = (
     "brgconv", "brgconv_1x1", "brgconv_strided", "brg_fwd", "brdgmm_dw",
     "jit", "jit_1x1", "jit_dw", "jit_bf16", "jit_bf16_1x1",
 )  # fmt: skip
-INSTRUCTION_SETS = ("sse41", "avx", "avx2", "avx512_core", "avx512_core_bf16")
+INSTRUCTION_SETS = {"float32": ("sse41", "avx", "avx2", "avx512_core"), "bfloat16": ("avx512_core_bf16",)}
 _LARGEST_INSTRUCTION_SET = 0xE7  # avx512_core_bf16
 
 _FUNCTIONS = (
@@ -109,7 +110,7 @@ def _machine() -> Machine | None:
         functions[name] = Function(_address(c, name), _OTHER_KERNEL)
     functions["memcpy"] = Function(_address(c, "memcpy"), "")
     try:
-        return Machine(functions)
+        return Machine("strideflax.kernels.native.load()", functions)
     except (ImportError, OSError, RuntimeError):
         return None
 
@@ -178,11 +179,11 @@ def calls(
     return listed
 
 
-def is_known(name: str) -> bool:
+def is_known(name: str, data_type: str) -> bool:
     """Whether the tests know all parts of a kernel's name."""
     for part in name.split("+"):
         kernel, _, instruction_set = part.partition(":")
-        if kernel not in KERNELS or instruction_set not in INSTRUCTION_SETS:
+        if kernel not in KERNELS or instruction_set not in INSTRUCTION_SETS[data_type]:
             return False
     return True
 
@@ -192,7 +193,7 @@ class _Calls(CallList):
 
     def __init__(self, data_type: str) -> None:
         super().__init__()
-        self._data_type = DATA_TYPES[data_type]
+        self._data_type = data_type
         self._engine = self._made("engine", "engine_create", _CPU, 0)
         self._attributes = self._made("primitive_attr", "primitive_attr_create")
         # oneDNN's own scratch memory is one for each primitive, which two threads can't share.
@@ -214,13 +215,13 @@ class _Calls(CallList):
             dimensions, steps = [groups, *dimensions], [outputs // groups, *steps]
         sizes = self.numbers(*dimensions)
         create = "memory_desc_create_with_tag"
-        free = self._made("memory_desc", create, len(dimensions), sizes, self._data_type, _ANY_LAYOUT)
+        free = self._made("memory_desc", create, len(dimensions), sizes, DATA_TYPES[self._data_type], _ANY_LAYOUT)
         return self._layout(dimensions, steps), free
 
     def _layout(self, dimensions: Sequence[int], strides: Sequence[int]) -> Slot:
         sizes, steps = self.numbers(*dimensions), self.numbers(*strides)
         create = "memory_desc_create_with_strides"
-        return self._made("memory_desc", create, len(dimensions), sizes, self._data_type, steps)
+        return self._made("memory_desc", create, len(dimensions), sizes, DATA_TYPES[self._data_type], steps)
 
     def described(self, kind: Kind, source: Slot, weights: Slot, target: Slot, geometry: Sequence[Address]) -> Slot:
         """Let oneDNN choose a kernel; return its description."""
@@ -263,7 +264,7 @@ class _Calls(CallList):
                 found, answer = ctypes.string_at(content(name)), content(is_plain) & 0xFF
         except Failed as failure:
             raise Unsupported(str(failure)) from None
-        if not is_known(found.decode()):
+        if not is_known(found.decode(), self._data_type):
             raise Unsupported(f"oneDNN would run {found.decode()}")
         self.call("prepare", "strcmp", name, self.text(found))
         self.call("prepare", "memcmp", Address(is_plain), self.numbers(answer), 1)

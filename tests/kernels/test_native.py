@@ -82,6 +82,28 @@ def test_a_strided_product_of_few_pixels_and_many_channels_is_onednn_s():
     assert programs(jax.jit(lambda x, kernel: conv(x, kernel, stride=2)).lower(x, kernel).compile()) == 1
 
 
+def test_a_strided_product_has_its_pixels_picked_out_for_onednn(random):
+    """It would write beyond its memory."""
+    x, g = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((2, 8, 9, 16), (2, 4, 3, 32)))
+    kernel = jax.ShapeDtypeStruct((1, 1, 16, 32), jnp.float32)
+    for pads in (((0, 0), (0, 0)), ((0, 1), (0, 0))):
+        call = native.kernel("kernel_gradient", x, g, kernel, ((2, 3), pads, (1, 1), 1))
+        found = jax.jit(call).lower(x, g).compile()
+        assert found.as_text().count('custom_call_target="strideflax.') == 1
+        expected = np.einsum("bhwi,bhwo->io", x[:, ::2, ::3], g)
+        np.testing.assert_allclose(found(x, g)[0, 0], expected, rtol=1e-5, atol=1e-5)
+    padded = native.kernel("kernel_gradient", x, jnp.ones((2, 5, 3, 32)), kernel, ((2, 3), ((1, 1), (0, 0)), (1, 1), 1))
+    assert padded is None
+
+
+def test_taps_in_the_padding_have_no_gradient_in_bfloat16(random):
+    x, kernel = (jnp.asarray(random.normal(size=s), jnp.bfloat16) for s in ((1, 1, 32), (7, 8, 192)))
+    gradient = jax.grad(lambda k: conv(x, k, stride=3, padding=((5, 2),), groups=4).sum())(kernel)
+    np.testing.assert_array_equal(
+        jnp.delete(gradient, 5, axis=0, assume_unique_indices=True)[jnp.array([0, 1, 3, 4])], 0
+    )
+
+
 def test_bfloat16_is_summed_in_float32(random):
     x, kernel = random.normal(size=(2, 8, 8, 64)), random.normal(size=(3, 3, 64, 16))
     x, kernel = (np.asarray(jnp.asarray(a, jnp.bfloat16), np.float32) for a in (x, kernel))
@@ -165,6 +187,52 @@ def test_a_symbolic_batch_is_xla_s():
     shape = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 8, 8, 3"), jnp.float32)
     exported = jax.export.export(jax.jit(lambda x: conv(x, jnp.ones((3, 3, 3, 4)))))(shape)
     assert exported.call(jnp.ones((5, 8, 8, 3)))[4, 4, 4, 0] == 27
+
+
+def test_an_exported_program_is_xla_s(random):
+    x, kernel = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((2, 7, 6, 4), (3, 3, 4, 5)))
+    gradient = jax.jit(jax.grad(lambda x, kernel: (conv(x, kernel, stride=2) ** 2).sum(), (0, 1)))
+    assert programs(gradient.lower(x, kernel).compile()) == 3
+    exported = jax.export.export(gradient)(x, kernel)
+    assert "custom_call" not in str(exported.mlir_module())
+    for one, other in zip(exported.call(x, kernel), gradient(x, kernel), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"'native' can't compute .* no jax\.export"):
+        jax.export.export(jax.jit(lambda x, kernel: conv(x, kernel, implementation="native")))(x, kernel)
+
+
+SERIALIZED = """
+import pickle, sys
+import jax, jax.numpy as jnp
+from jax.experimental import serialize_executable
+x, kernel = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
+if sys.argv[2] == "save":
+    from strideflax import conv
+    gradient = jax.grad(lambda x, kernel: conv(x, kernel, stride=2).sum(), (0, 1))
+    program = jax.jit(gradient).lower(x, kernel).compile()
+    assert program.as_text().count("strideflax") > 1
+    pickle.dump(serialize_executable.serialize(program), open(sys.argv[1], "wb"))
+else:
+    from strideflax.kernels import native
+    if sys.argv[2] == "load":
+        assert native.load()
+    program = serialize_executable.deserialize_and_load(*pickle.load(open(sys.argv[1], "rb")))
+print(*(float(array.sum()) for array in program(x, kernel)))
+"""
+
+
+def test_a_serialized_program_runs_in_another_process_or_says_why_not(tmp_path):
+    def run(how, **environment):
+        command = [sys.executable, "-c", SERIALIZED, str(tmp_path / "program"), how]
+        return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+
+    saved, loaded = run("save"), run("load")
+    assert saved.returncode == loaded.returncode == 0, saved.stderr + loaded.stderr
+    assert loaded.stdout == saved.stdout
+    assert "No FFI handler registered for strideflax.kernels.native.load()" in run("forget").stderr
+    older = run("load", ONEDNN_MAX_CPU_ISA="SSE41")
+    assert older.returncode == 1
+    assert "takes another kernel here than where this program was compiled: compile it here" in older.stderr
 
 
 def test_many_threads_share_it(random):
