@@ -10,7 +10,7 @@ NAMES = {
     "endings": "every command, ended by Ctrl-C, twice, by SIGTERM, by closing its terminal, as it loads and as it works",
     "injuries": "checkpoint files damaged: bits flipped, cut, emptied, filled with others' bytes, lengthened, deleted",
     "disks": "disks that fill up, or stop at a file size, at some moment of a run",
-    "endings": "scripts that end while oneDNN computes: nine ways, with threads, forks and child processes",
+    "mid-call endings": "scripts that end while oneDNN computes: nine ways, with threads, forks and child processes",
     "interrupts": "Ctrl-C while oneDNN computes, in loops, beside other threads, in a notebook's kernel",
     "convolutions": "random convolutions and gradients on five instruction sets, by oneDNN (or left to XLA), against NumPy",
     "cases": "random cases (Hypothesis): shapes, padding, operators, configs, files",

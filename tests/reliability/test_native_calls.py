@@ -96,7 +96,7 @@ def run(program: str, folder: Path, *, seconds: float, **environment: str) -> su
     )  # fmt: skip
 
 
-@pytest.mark.trials("endings", len(ENDINGS), 200)
+@pytest.mark.trials("mid-call endings", len(ENDINGS), 200)
 def test_a_script_ends_in_mid_call(trial, tmp_path):
     ending, code = list(ENDINGS.values())[trial % len(ENDINGS)]
     done = run(PROGRAM + f"    {ending}\n", tmp_path, seconds=120)
