@@ -76,6 +76,6 @@ class StopSignal:
         return self.number > 0
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.number or not self._stepping:
+        asked_before, self.number = self.number, number  # the number stays, should a library swallow the exception
+        if asked_before or not self._stepping:
             raise StoppedAtOnce(number)
-        self.number = number

@@ -99,7 +99,7 @@ def ideal(axis: str, rows: Sequence[dict[str, Any]]) -> list[float]:
     speeds = [row["images_per_second"]["median"] for row in rows]
     if axis == "devices":
         return [speeds[0] / rows[0]["at"] * row["at"] for row in rows]
-    rate = max(speed * row["macs"] for speed, row in zip(speeds, rows, strict=True))
+    rate = max(row["images_per_second"]["median"] * row["macs"] for row in rows)
     return [rate / row["macs"] for row in rows]
 
 
@@ -111,10 +111,12 @@ def draw_scaling(axis: str, rows: Sequence[dict[str, Any]], *, title: str) -> Fi
     places = [row["at"] for row in rows]
     speeds = [row["images_per_second"] for row in rows]
     middle = [speed["median"] for speed in speeds]
-    spread = [[m - s["lowest"] for m, s in zip(middle, speeds, strict=True)],
-              [s["highest"] - m for m, s in zip(middle, speeds, strict=True)]]  # fmt: skip
+    below = [speed["median"] - speed["lowest"] for speed in speeds]
+    above = [speed["highest"] - speed["median"] for speed in speeds]
     axes.plot(places, ideal(axis, rows), "--", color="#6e6e6e", label="ideal")
-    axes.errorbar(places, middle, yerr=spread, fmt="o-", color="#0072B2", capsize=3, label="measured, with its range")
+    axes.errorbar(
+        places, middle, yerr=[below, above], fmt="o-", color="#0072B2", capsize=3, label="measured, with its range"
+    )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))

@@ -144,7 +144,11 @@ def _operator(workload: Operator, contender: Contender) -> tuple[Callable[[], ob
         return pool(x) if pool is not None else functional.conv2d(x, kernel, None, workload.stride, workload.padding)
 
     function = torch.compile(apply) if contender.compiled else apply
-    wanted = [x] * workload.input_gradient + [kernel] * learned
+    wanted = []
+    if workload.input_gradient:
+        wanted.append(x)
+    if learned:
+        wanted.append(kernel)
 
     def call() -> tuple[Tensor, ...]:
         y = function(x, kernel)
@@ -154,9 +158,11 @@ def _operator(workload: Operator, contender: Contender) -> tuple[Callable[[], ob
         for tensor in wanted:
             tensor.requires_grad_()
     y, *gradients = call()
-    results = [y.permute(0, 2, 3, 1), *(g.permute(0, 2, 3, 1) for g in gradients[: workload.input_gradient])]
-    results += [g.permute(2, 3, 1, 0) for g in gradients[workload.input_gradient :]]
-    return call, workloads.results_of(map(_plain, results))
+    results = [_plain(y.permute(0, 2, 3, 1))]
+    for tensor, gradient in zip(wanted, gradients, strict=False):  # no gradients without a backward pass
+        axes = (0, 2, 3, 1) if tensor is x else (2, 3, 1, 0)
+        results.append(_plain(gradient.permute(axes)))
+    return call, workloads.results_of(results)
 
 
 def _product(workload: Product) -> tuple[Callable[[], object], dict[str, Any]]:

@@ -65,8 +65,12 @@ class Step:
     @property
     def name(self) -> str:
         """A line that tells it from the others."""
-        more = f", {self.steps} a call" * (self.steps > 1) + f", {self.seeds} seeds" * (self.seeds > 1)
-        return f"{self.label} training step, batch {self.batch}, {self.dtype}{more}"
+        name = f"{self.label} training step, batch {self.batch}, {self.dtype}"
+        if self.steps > 1:
+            name += f", {self.steps} a call"
+        if self.seeds > 1:
+            name += f", {self.seeds} seeds"
+        return name
 
     @property
     def optimizer(self) -> OptimizerConfig:
@@ -112,11 +116,11 @@ class Operator:
     def name(self) -> str:
         """A line that tells it from the others."""
         channels = f"{self.in_features}->{self.out_features}" if self.operator == "conv" else f"{self.in_features}"
-        gradient = "" if self.input_gradient else ", kernel's gradient alone"
-        return (
-            f"{self.operator} {self.window}x{self.window}/{self.stride} {channels} at {self.size}x{self.size}, {self.dtype}, "
-            f"forward{' + backward' if self.backward else ''}{gradient if self.backward else ''}"
-        )
+        window = f"{self.window}x{self.window}/{self.stride}"
+        name = f"{self.operator} {window} {channels} at {self.size}x{self.size}, {self.dtype}, forward"
+        if self.backward:
+            name += " + backward" if self.input_gradient else " + backward, kernel's gradient alone"
+        return name
 
     @property
     def padding(self) -> int:
@@ -144,8 +148,10 @@ class Operator:
         """Multiplications and additions of the convolution and of each of its gradients; None for the others."""
         if self.operator != "conv":
             return None
-        parts = 1 + self.backward * (1 + self.input_gradient)
-        return 2 * parts * math.prod(self.output_shape) * math.prod(self.kernel_shape[:3])
+        products = 1
+        if self.backward:
+            products = 3 if self.input_gradient else 2
+        return 2 * products * math.prod(self.output_shape) * math.prod(self.kernel_shape[:3])
 
     @property
     def bytes(self) -> int | None:
@@ -153,7 +159,8 @@ class Operator:
         if self.operator == "conv":
             return None
         numbers = math.prod(self.input_shape) + math.prod(self.output_shape)
-        return (1 + self.backward) * numbers * ITEM_BYTES[self.dtype]
+        passes = 2 if self.backward else 1
+        return passes * numbers * ITEM_BYTES[self.dtype]
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return input, kernel and the output's gradient, float32, the same in every process."""

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from strideflax.benchmark.contenders import REFERENCE, RIVALS
+from strideflax.commands.bench_options import SHIPPED, add_comparison, add_out, add_torch
 from strideflax.commands.console import console, fits, loading, print_table, print_text
-from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
     from strideflax.benchmark.workloads import Workload
-
-SHIPPED = tuple(f"configs/{name}.py" for name in ("stride2", "maxpool", "avgpool", "blurpool"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,32 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     torch = rivals.add_parser("torch", help="the same, and PyTorch: eager in both layouts, and compiled")
     for rival, choice in (("lax", lax), ("torch", torch)):
         choice.set_defaults(main=main, parser=choice, rival=rival, check=False, torch_python=sys.executable)
-        add_comparison_arguments(choice)
-        choice.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
+        add_comparison(choice)
+        add_out(choice)
     lax.add_argument(
         "--check", action="store_true", help="instead, fail if one of a few operators is below its stated ratio"
     )
-    add_torch_argument(torch)
-
-
-def add_comparison_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says which workloads are compared."""
-    parser.add_argument("--config", nargs="+", metavar="FILE.py[:ARG]", help=f"default: {' '.join(SHIPPED)}")
-    parser.add_argument("--dtypes", default="float32,bfloat16", metavar="A,B", help="default: %(default)s")
-    parser.add_argument("--only", default="", metavar="TEXT", help="workloads whose name holds TEXT")
-    parser.add_argument(
-        "--rounds", type=at_least_one, default=5, metavar="N", help="turns of each (default: %(default)s)"
-    )
-
-
-def add_torch_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of PyTorch's interpreter."""
-    parser.add_argument(
-        "--torch-python",
-        default=sys.executable,
-        metavar="FILE",
-        help="interpreter that has PyTorch (default: this one)",
-    )
+    add_torch(torch)
 
 
 def main(args: argparse.Namespace) -> None:

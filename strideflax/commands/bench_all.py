@@ -12,7 +12,7 @@ from pathlib import Path
 from strideflax.benchmark.axes import AXES
 from strideflax.benchmark.contenders import SHARED_MEMORY
 from strideflax.benchmark.remote import process_environment
-from strideflax.commands.bench_against import SHIPPED, add_comparison_arguments, add_torch_argument
+from strideflax.commands.bench_options import SHIPPED, add_comparison, add_torch
 from strideflax.commands.console import console
 
 MISTAKE = 2  # the exit status for what the user should mend
@@ -20,8 +20,8 @@ MISTAKE = 2  # the exit status for what the user should mend
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_comparison_arguments(parser)
-    add_torch_argument(parser)
+    add_comparison(parser)
+    add_torch(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("bench"), metavar="DIR", help="folder for the results (default: %(default)s)"
     )

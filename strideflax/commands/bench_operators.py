@@ -1,11 +1,11 @@
 """Time downsampling operators one by one: forward, and forward with backward."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from strideflax.commands.bench_options import add_out
 from strideflax.commands.console import console, loading, print_table, print_text
 from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeats", type=at_least_one, default=20, metavar="N", help="timed calls (default: %(default)s)"
     )
-    parser.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
+    add_out(parser)
 
 
 def main(args: argparse.Namespace) -> None:

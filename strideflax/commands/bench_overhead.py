@@ -2,20 +2,17 @@
 
 import argparse
 import subprocess
-from pathlib import Path
 
+from strideflax.commands.bench_options import add_config, add_out, add_rounds
 from strideflax.commands.console import console, loading
-from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--config", default="configs/stride2.py", metavar="FILE.py[:ARG]", help="default: %(default)s")
-    parser.add_argument(
-        "--rounds", type=at_least_one, default=5, metavar="N", help="measurements of each (default: %(default)s)"
-    )
-    parser.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
+    add_config(parser)
+    add_rounds(parser)
+    add_out(parser)
 
 
 def main(args: argparse.Namespace) -> None:

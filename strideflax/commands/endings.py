@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
@@ -24,8 +25,16 @@ from typing import Any, NoReturn
 from strideflax.errors import UserError, one_line
 from strideflax.process import STOP_SIGNALS, StoppedAtOnce
 
-_ends_at_once = threading.Event()
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
+_ends_at_once = threading.Event()
+
+
+class _Stop:
+    """What has become of the first signal: the exception it raised, whether that reached us, how often it is raised again."""
+
+    raised: "weakref.ref[StoppedAtOnce] | None" = None
+    answered = False
+    echoes = 0
 
 
 def answer(run: Callable[[], None]) -> None:
@@ -41,6 +50,7 @@ def answer(run: Callable[[], None]) -> None:
         where = f": {error.filename}" if error.filename else ""
         _mistake(f"{error.strerror or one_line(error)}{where}")
     except (KeyboardInterrupt, StoppedAtOnce) as stop:
+        _Stop.answered = True
         _say("interrupted")
         raise SystemExit(getattr(stop, "exit_code", 128 + signal.SIGINT)) from None
     finally:
@@ -131,7 +141,25 @@ def nothing_to_put_away() -> Iterator[None]:
 def _stop(number: int, frame: FrameType | None) -> None:
     if _ends_at_once.is_set():
         _end_at_once(number)
-    raise StoppedAtOnce(number)
+    raise _watched(number)
+
+
+def _watched(number: int) -> StoppedAtOnce:
+    """Return the exception, so watched that its end is noticed; no frame of its traceback may hold it, or it would not end."""
+    stop = StoppedAtOnce(number)
+    _Stop.raised = weakref.ref(stop, lambda _: _stop_again(number))
+    return stop
+
+
+def _stop_again(number: int) -> None:
+    """Raise the signal once more if its exception is gone and nobody has answered it.
+
+    An exception that a handler raises surfaces wherever Python happens to be. Now and then that is a callback of a library
+    which drops it, and the command would go on as if nobody had asked.
+    """
+    if not _Stop.answered:
+        _Stop.echoes += 1
+        signal.raise_signal(number)
 
 
 def _watch(heard: socket.socket, told: socket.socket) -> None:
@@ -140,6 +168,9 @@ def _watch(heard: socket.socket, told: socket.socket) -> None:
     while numbers := heard.recv(1):
         number = numbers[0]
         if number not in STOP_SIGNALS:
+            continue
+        if _Stop.echoes:
+            _Stop.echoes -= 1
             continue
         if stopping or _ends_at_once.is_set():
             _end_at_once(number)

@@ -55,6 +55,8 @@ def main(args: argparse.Namespace) -> None:
         tasks = {name: bar.add_task(name, total=1, start=False) for name in names}
 
         def show(name: str, done: int, total: int) -> None:
+            if done == 0 and not console.is_terminal:
+                console.print(f"measuring {name} ...")
             if done == 0:
                 bar.start()  # not before the images are loaded, which may show a bar of its own
                 bar.start_task(tasks[name])

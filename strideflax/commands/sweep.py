@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Plan, show, run with a live table, and say what came of it."""
+    _check_options(args)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
     with loading():
         from strideflax.sweep.estimate import TimeLeft
@@ -86,6 +87,14 @@ def main(args: argparse.Namespace) -> None:
     console.print(f"results in {args.out}; next: strideflax report {args.out}", markup=False)
     if failed:
         raise SystemExit(1)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse an option that the engine would not look at."""
+    engines = {"workers": ("local",), "address": ("ray",), "gpus": ("ray", "slurm"), "partition": ("slurm",)}
+    for option, those in engines.items():
+        if getattr(args, option) != args.parser.get_default(option) and args.engine not in those:
+            args.parser.error(f"--{option} goes with --engine {' or '.join(those)}")
 
 
 def _forget_unsuccessful(runs: "Sequence[SweepRun]") -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands.answers import mistake
 
 import strideflax
 from strideflax.__main__ import main
@@ -71,13 +72,7 @@ def test_the_version(capsys):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(words)
-    said = capsys.readouterr()
-    assert stop.value.code == 2
-    assert message in said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    assert message in mistake(capsys, *words)
 
 
 def test_the_script_of_a_checkout_is_the_command_train():

@@ -133,6 +133,26 @@ def test_a_full_disk_behind_standard_output(run):
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
 
 
+def test_a_signal_whose_exception_a_library_drops_is_raised_again():
+    script = (
+        "import sys, time; from strideflax import __main__; from strideflax.commands import inspect\n"
+        "def work(args):\n"
+        "    for _ in range(3):\n"
+        "        try: print('at work', flush=True); time.sleep(20)\n"
+        "        except BaseException: pass\n"
+        "    time.sleep(20)\n"
+        "inspect.main = work; sys.argv = ['strideflax', 'inspect', '--config', 'x']; __main__.program()"
+    )
+    working = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert working.stdout is not None
+    assert working.stdout.readline() == "at work\n"
+    working.send_signal(signal.SIGTERM)
+    _, errors = working.communicate(timeout=15)
+    assert (working.returncode, errors) == (128 + signal.SIGTERM, "interrupted\n")
+
+
 def test_an_internal_error_keeps_its_traceback():
     script = (
         "import sys; from strideflax import __main__; from strideflax.commands import inspect\n"

@@ -1,18 +1,12 @@
 import json
 
-import pytest
+from commands import answers
 
 from configs.baseline import baseline
-from strideflax.__main__ import main
 
 
 def mistake(capsys, *words):
-    with pytest.raises(SystemExit) as stop:
-        main(["evaluate", *map(str, words)])
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert error.count("\n") == 1
-    return error
+    return answers.mistake(capsys, "evaluate", *words)
 
 
 def half_written(folder):
