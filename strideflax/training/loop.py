@@ -1,6 +1,5 @@
-"""A run from configuration to result: prepare, resume, train, evaluate, write down."""
+"""The training loop: from the newest checkpoint to the last step, epoch by epoch."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,24 +11,10 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from strideflax.config import Config
-from strideflax.data import load_dataset
-from strideflax.environment import versions
-from strideflax.errors import UserError
 from strideflax.training.checkpoint import Checkpoints
-from strideflax.training.monitoring import Progress, Silent, Writer
-from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, suspicions, write_result
-from strideflax.training.run_folder import (
-    RunFolderError,
-    append_metrics,
-    check_folder,
-    claim_folder,
-    forget_metrics_after,
-    lock_folder,
-    read_metrics,
-    read_run_config,
-)
-from strideflax.training.setup import TrainingSetup, prepare
+from strideflax.training.monitoring import Progress, Writer
+from strideflax.training.run_folder import append_metrics, check_images, forget_metrics_after
+from strideflax.training.setup import TrainingSetup
 from strideflax.training.step import Evaluation, Pixels, TrainState, TrainStep
 
 _zeroed = jax.jit(lambda total: total * 0)  # compiled, as 0 would be sent to the device each time
@@ -51,84 +36,9 @@ class Diverged(Exception):
         self.step = step
 
 
-def train(
-    config: Config,
-    folder: Path,
-    *,
-    progress: Progress | None = None,
-    make_writers: Callable[[Path], Sequence[Writer]] = lambda folder: (),
-    should_stop: Callable[[], bool] = lambda: False,
-    steps_per_dispatch: int = 1,
-    config_file: str | None = None,
-) -> TrainingResult:
-    """Train as ``config`` says in ``folder``, or go on where an earlier call was interrupted; return the result.
-
-    Args:
-        config: what to run.
-        folder: the run folder; created if missing, resumed if it holds an unfinished run of the same configuration.
-        progress: told what happens.
-        make_writers: called with the folder, returns further writers of metrics.
-        should_stop: asked after each dispatch; True saves a checkpoint and raises `Interrupted`.
-        steps_per_dispatch: training steps per call of the device, 1 to 50 and no more than an epoch has. An accelerator that
-            is done with a step before Python has sent the next one gains. On one CPU device nothing else changes, not a bit;
-            several steps are another program, which other devices may round in another way.
-        config_file: where ``config`` came from; noted in the folder, as the file may define an operator of its own.
-
-    Returns:
-        The content of ``result.json``.
-
-    Raises:
-        UserError: the run can't start; the folder is as it was.
-        OSError: a full disk or a read-only folder; what was saved before is as it was.
-        Interrupted: ``should_stop`` said so.
-    """
-    if not (isinstance(steps_per_dispatch, int) and 1 <= steps_per_dispatch <= CHECKED_STEPS):
-        raise UserError(f"steps_per_dispatch must be an int from 1 to {CHECKED_STEPS}, got {steps_per_dispatch!r}")
-    progress = progress or Silent()
-    check_folder(folder, config)  # before images are loaded
-    if (result := read_result(folder)) is not None:
-        return _already_ended(folder, config, result, progress)
-    setup = prepare(config)
-    progress.plan(setup.plan)
-    writes = jax.process_index() == 0  # several hosts share a run, and one of them writes
-    if writes:
-        claim_folder(folder, config, config_file)
-    with lock_folder(folder) if writes else contextlib.nullcontext():
-        if (result := read_result(folder)) is not None:  # another process was quicker
-            return _already_ended(folder, config, result, progress)
-        with Checkpoints(folder / "checkpoints") as checkpoints:
-            loop = TrainingLoop(
-                setup=setup,
-                folder=folder,
-                progress=progress,
-                writers=make_writers(folder) if writes else (),
-                should_stop=should_stop,
-                checkpoints=checkpoints,
-                steps_per_dispatch=min(steps_per_dispatch, setup.steps_per_epoch),
-            )
-            return loop.run()
-
-
-def _already_ended(folder: Path, config: Config, result: TrainingResult, progress: Progress) -> TrainingResult:
-    """Return the result that is there, if it is of the images that are asked for."""
-    before = read_run_config(folder)
-    if config.data.dir != before.data.dir and result.dataset:
-        _check_images(folder, result.dataset["fingerprint"], load_dataset(config.data).fingerprint)
-    progress.note(f"already {result.status}: {folder}")
-    return result
-
-
-def _check_images(folder: Path, before: str, now: str) -> None:
-    if now != before:
-        raise RunFolderError(
-            f"{folder} was begun on images with fingerprint {before}, those found now have {now}; give it the same "
-            "images, or another --workdir"
-        )
-
-
 @dataclass(kw_only=True)
 class TrainingLoop:
-    """One call's work on a run: from the newest checkpoint to the result.
+    """One call's work on a run.
 
     ``compile_seconds`` and ``train_seconds`` are those spent so far, over all the calls that the run took.
     """
@@ -148,26 +58,7 @@ class TrainingLoop:
         """Whether this process is the one that writes."""
         return jax.process_index() == 0
 
-    def run(self) -> TrainingResult:
-        """Train to the end, read the test set once with the final weights, and write ``result.json``, last."""
-        error, test = None, None
-        try:
-            state = self._train(self._resume())
-            step = int(jax.device_get(state.step))
-            test = self._evaluate(state, "test", step)
-        except Diverged as diverged:
-            error, step = str(diverged), diverged.step
-        finally:
-            for writer in self.writers:
-                writer.close()
-        result = self._result(step, error, test)
-        for warning in result.warnings or ():
-            self.progress.note(f"warning: {warning}")
-        if self.writes:
-            write_result(self.folder, result)
-        return result
-
-    def _resume(self) -> TrainState:
+    def resume(self) -> TrainState:
         """Return the newest sound checkpoint's state, or the initial one; metrics after it are dropped."""
         setup, state, step = self.setup, self.setup.initial, 0
         restored = self.checkpoints.restore(state, drop_damaged=True)
@@ -175,7 +66,7 @@ class TrainingLoop:
             self.progress.note(line)
         if restored.step is not None:
             state, step = restored.state, restored.step
-            _check_images(self.folder, restored.meta["dataset_fingerprint"], setup.dataset.fingerprint)
+            check_images(self.folder, restored.meta["dataset_fingerprint"], setup.dataset.fingerprint)
             self.compile_seconds = restored.meta["clock"]["compile_seconds"]
             self.train_seconds = restored.meta["clock"]["train_seconds"]
             self.progress.note(f"resumed at step {step} of {setup.total_steps}: {self.folder}")
@@ -183,7 +74,7 @@ class TrainingLoop:
             forget_metrics_after(self.folder, step)
         return state
 
-    def _train(self, state: TrainState) -> TrainState:
+    def train(self, state: TrainState) -> TrainState:
         """Train to the end, epoch by epoch.
 
         Raises:
@@ -207,7 +98,7 @@ class TrainingLoop:
             if step == last_step:
                 stop = stop or self._any_host_should_stop()
                 record = self._record(state, epoch, step - first_step, seconds)
-                validation = self._evaluate(state, "validation", step)
+                validation = self.evaluate(state, "validation", step)
                 record["val_loss"] = validation.loss if validation else None
                 record["val_accuracy"] = validation.accuracy if validation else None
                 state = state._replace(loss_sum=_zeroed(state.loss_sum), correct_sum=_zeroed(state.correct_sum))
@@ -251,7 +142,7 @@ class TrainingLoop:
         self.compile_seconds += time.perf_counter() - start
         return programs
 
-    def _evaluate(self, state: TrainState, which: str, step: int) -> Evaluation | None:
+    def evaluate(self, state: TrainState, which: str, step: int) -> Evaluation | None:
         """Evaluate every validation or test image; None without images."""
         dataset = self.setup.dataset
         found = self.setup.evaluate(state, dataset.test if which == "test" else dataset.val)
@@ -288,35 +179,6 @@ class TrainingLoop:
         clock = {"compile_seconds": self.compile_seconds, "train_seconds": self.train_seconds}
         meta = {"clock": clock, "dataset_fingerprint": self.setup.dataset.fingerprint}
         self.checkpoints.save(int(jax.device_get(state.step)), state, meta)
-
-    def _result(self, step: int, error: str | None, test: Evaluation | None) -> TrainingResult:
-        config, plan = self.setup.config, self.setup.plan
-        records = read_metrics(self.folder)
-        last = records[-1] if records and error is None else {}
-        return TrainingResult(
-            status=FINISHED if error is None else DIVERGED,
-            error=error,
-            warnings=suspicions(test) if test else None,
-            test_loss=test.loss if test else None,
-            test_accuracy=test.accuracy if test else None,
-            val_accuracy=last.get("val_accuracy"),
-            val_loss=last.get("val_loss"),
-            train_loss=last.get("train_loss"),
-            seed=plan.seed,
-            config_fingerprint=plan.config_fingerprint,
-            dataset=plan.dataset,
-            params=plan.params,
-            macs=plan.macs,
-            epochs=plan.epochs,
-            device=plan.device,
-            steps=step,
-            steps_per_dispatch=self.steps_per_dispatch,
-            images_per_second=step * config.batch_size / self.train_seconds,
-            compile_seconds=self.compile_seconds,
-            train_seconds=self.train_seconds,
-            versions=versions(),
-            config=config.to_dict(),
-        )
 
 
 def _check_finite(loss: float, which: str, step: int) -> None:

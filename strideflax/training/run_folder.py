@@ -107,6 +107,15 @@ def check_folder(folder: Path, config: Config) -> None:
         raise RunFolderError(f"{folder} belongs to another configuration: {fields}; choose another --workdir")
 
 
+def check_images(folder: Path, before: str, now: str) -> None:
+    """Raise RunFolderError if the run was begun on other images than those found now, by their fingerprints."""
+    if now != before:
+        raise RunFolderError(
+            f"{folder} was begun on images with fingerprint {before}, those found now have {now}; give it the same "
+            "images, or another --workdir"
+        )
+
+
 def claim_folder(folder: Path, config: Config, config_file: str | None = None) -> None:
     """Create the folder with its ``config.json``, or check that it already belongs to this configuration.
 

@@ -1,0 +1,143 @@
+"""A run from configuration to result: prepare, claim the folder, train, evaluate, write down."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+
+from strideflax.config import Config
+from strideflax.data import load_dataset
+from strideflax.environment import versions
+from strideflax.errors import UserError
+from strideflax.training.checkpoint import Checkpoints
+from strideflax.training.loop import CHECKED_STEPS, Diverged, TrainingLoop
+from strideflax.training.monitoring import Progress, Silent, Writer
+from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, suspicions, write_result
+from strideflax.training.run_folder import (
+    check_folder,
+    check_images,
+    claim_folder,
+    lock_folder,
+    read_metrics,
+    read_run_config,
+)
+from strideflax.training.setup import prepare
+from strideflax.training.step import Evaluation
+
+
+def train(
+    config: Config,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    make_writers: Callable[[Path], Sequence[Writer]] = lambda folder: (),
+    should_stop: Callable[[], bool] = lambda: False,
+    steps_per_dispatch: int = 1,
+    config_file: str | None = None,
+) -> TrainingResult:
+    """Train as ``config`` says in ``folder``, or go on where an earlier call was interrupted; return the result.
+
+    Args:
+        config: what to run.
+        folder: the run folder; created if missing, resumed if it holds an unfinished run of the same configuration.
+        progress: told what happens.
+        make_writers: called with the folder, returns further writers of metrics.
+        should_stop: asked after each dispatch; True saves a checkpoint and raises `Interrupted`.
+        steps_per_dispatch: training steps per call of the device, 1 to 50 and no more than an epoch has. An accelerator that
+            is done with a step before Python has sent the next one gains. On one CPU device nothing else changes, not a bit;
+            several steps are another program, which other devices may round in another way.
+        config_file: where ``config`` came from; noted in the folder, as the file may define an operator of its own.
+
+    Returns:
+        The content of ``result.json``.
+
+    Raises:
+        UserError: the run can't start; the folder is as it was.
+        OSError: a full disk or a read-only folder; what was saved before is as it was.
+        Interrupted: ``should_stop`` said so.
+    """
+    if not (isinstance(steps_per_dispatch, int) and 1 <= steps_per_dispatch <= CHECKED_STEPS):
+        raise UserError(f"steps_per_dispatch must be an int from 1 to {CHECKED_STEPS}, got {steps_per_dispatch!r}")
+    progress = progress or Silent()
+    check_folder(folder, config)  # before images are loaded
+    if (result := read_result(folder)) is not None:
+        return _already_ended(folder, config, result, progress)
+    setup = prepare(config)
+    progress.plan(setup.plan)
+    writes = jax.process_index() == 0  # several hosts share a run, and one of them writes
+    if writes:
+        claim_folder(folder, config, config_file)
+    with lock_folder(folder) if writes else contextlib.nullcontext():
+        if (result := read_result(folder)) is not None:  # another process was quicker
+            return _already_ended(folder, config, result, progress)
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            loop = TrainingLoop(
+                setup=setup,
+                folder=folder,
+                progress=progress,
+                writers=make_writers(folder) if writes else (),
+                should_stop=should_stop,
+                checkpoints=checkpoints,
+                steps_per_dispatch=min(steps_per_dispatch, setup.steps_per_epoch),
+            )
+            return _finish(loop)
+
+
+def _already_ended(folder: Path, config: Config, result: TrainingResult, progress: Progress) -> TrainingResult:
+    """Return the result that is there, if it is of the images that are asked for."""
+    before = read_run_config(folder)
+    if config.data.dir != before.data.dir and result.dataset:
+        check_images(folder, result.dataset["fingerprint"], load_dataset(config.data).fingerprint)
+    progress.note(f"already {result.status}: {folder}")
+    return result
+
+
+def _finish(loop: TrainingLoop) -> TrainingResult:
+    """Train to the end, read the test set once with the final weights, and write ``result.json``, last."""
+    error, test = None, None
+    try:
+        state = loop.train(loop.resume())
+        step = int(jax.device_get(state.step))
+        test = loop.evaluate(state, "test", step)
+    except Diverged as diverged:
+        error, step = str(diverged), diverged.step
+    finally:
+        for writer in loop.writers:
+            writer.close()
+    result = _result(loop, step, error, test)
+    for warning in result.warnings or ():
+        loop.progress.note(f"warning: {warning}")
+    if loop.writes:
+        write_result(loop.folder, result)
+    return result
+
+
+def _result(loop: TrainingLoop, step: int, error: str | None, test: Evaluation | None) -> TrainingResult:
+    config, plan = loop.setup.config, loop.setup.plan
+    records = read_metrics(loop.folder)
+    last = records[-1] if records and error is None else {}
+    return TrainingResult(
+        status=FINISHED if error is None else DIVERGED,
+        error=error,
+        warnings=suspicions(test) if test else None,
+        test_loss=test.loss if test else None,
+        test_accuracy=test.accuracy if test else None,
+        val_accuracy=last.get("val_accuracy"),
+        val_loss=last.get("val_loss"),
+        train_loss=last.get("train_loss"),
+        seed=plan.seed,
+        config_fingerprint=plan.config_fingerprint,
+        dataset=plan.dataset,
+        params=plan.params,
+        macs=plan.macs,
+        epochs=plan.epochs,
+        device=plan.device,
+        steps=step,
+        steps_per_dispatch=loop.steps_per_dispatch,
+        images_per_second=step * config.batch_size / loop.train_seconds,
+        compile_seconds=loop.compile_seconds,
+        train_seconds=loop.train_seconds,
+        versions=versions(),
+        config=config.to_dict(),
+    )
