@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -26,15 +27,18 @@ from strideflax.errors import UserError, one_line
 from strideflax.process import STOP_SIGNALS, StoppedAtOnce
 
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
+DROPPED = b"\0"  # no signal has this number
 _ends_at_once = threading.Event()
 
 
 class _Stop:
     """What has become of the first signal: the exception it raised, whether that reached us, how often it is raised again."""
 
+    number = 0
     raised: "weakref.ref[StoppedAtOnce] | None" = None
     answered = False
     echoes = 0
+    told: socket.socket | None = None  # where numbers are written for `_watch` to read
 
 
 def answer(run: Callable[[], None]) -> None:
@@ -125,7 +129,8 @@ def watch_signals() -> None:
     heard, told = socket.socketpair()
     told.setblocking(False)
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(heard, told), name="signals", daemon=True).start()
+    _Stop.told = told
+    threading.Thread(target=_watch, args=(heard,), name="signals", daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -145,27 +150,37 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _watched(number: int) -> StoppedAtOnce:
-    """Return the exception, so watched that its end is noticed; no frame of its traceback may hold it, or it would not end."""
-    stop = StoppedAtOnce(number)
-    _Stop.raised = weakref.ref(stop, lambda _: _stop_again(number))
-    return stop
-
-
-def _stop_again(number: int) -> None:
-    """Raise the signal once more if its exception is gone and nobody has answered it.
+    """Return the exception, so watched that its end is noticed; no frame of its traceback may hold it, or it would not end.
 
     An exception that a handler raises surfaces wherever Python happens to be. Now and then that is a callback of a library
     which drops it, and the command would go on as if nobody had asked.
     """
+    stop = StoppedAtOnce(number)
+    _Stop.number, _Stop.raised = number, weakref.ref(stop, _dropped)
+    return stop
+
+
+def _dropped(reference: object) -> None:
+    """Tell `_watch` that the exception is gone; raised from here it would be dropped again, as this is a callback too."""
+    if not _Stop.answered and _Stop.told is not None:
+        _Stop.told.send(DROPPED)
+
+
+def _raise_again() -> None:
+    """Send the first signal to the main thread once more, unless its exception was answered."""
+    time.sleep(0.05)  # until the callback that dropped it is left
     if not _Stop.answered:
         _Stop.echoes += 1
-        signal.raise_signal(number)
+        signal.pthread_kill(threading.main_thread().ident or 0, _Stop.number)
 
 
-def _watch(heard: socket.socket, told: socket.socket) -> None:
-    """Answer the signals' numbers; ``told`` is only kept from being closed."""
+def _watch(heard: socket.socket) -> None:
+    """Answer the signals' numbers as they come."""
     stopping = False
     while numbers := heard.recv(1):
+        if numbers == DROPPED:
+            _raise_again()
+            continue
         number = numbers[0]
         if number not in STOP_SIGNALS:
             continue
