@@ -4,18 +4,20 @@ Both ways are elementwise operations on slices, which XLA fuses. Scattering, the
 itself, is slow on a CPU, and so is `lax.reduce_window`, whose max gradient is a select-and-scatter.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial, reduce
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from strideflax.kernels.padding import fill_border, pad_border, take_every
 from strideflax.kernels.primitives import adjoint_pair
+from strideflax.kernels.regions import Region, pixels_along, pixels_of, read_by_region
 from strideflax.window import Window
 
 MANY_CHANNELS = 64  # from which XLA's own maximum of disjoint bfloat16 windows is faster, where no gradient is taken
@@ -70,88 +72,7 @@ def window_pixels(x: Array, window: Window) -> tuple[Array, np.ndarray]:
         outputs = len(inside)
         real = (real[..., None, :, None] & inside[:, None, :]).reshape(*real.shape[:-1], outputs, -1)
     padded = pad_border(x, window.pads)
-    return jnp.stack(list(_pixels(padded, window.without_pads())), axis=-2), real[..., None]
-
-
-# Reading windows region by region.
-
-
-class _Strip(NamedTuple):
-    """A part of a map along one axis, from `start` to `stop`, and the padding before and after it."""
-
-    start: int
-    stop: int
-    low: int
-    high: int
-
-
-Read: TypeAlias = Callable[..., tuple[Array, ...]]
-
-
-def _by_region(maps: tuple[Array, ...], window: Window, fill: float, read: Read) -> tuple[Array, ...]:
-    """Return ``read`` of the maps padded with ``fill``, put together from the windows inside them and those at each rim.
-
-    XLA does not vectorise a loop that reads through a pad, and a pad on its own is a copy of the map. Here the many windows
-    that lie inside read the map as it is, and only the strips at the rims are padded.
-    """
-    map_size = maps[0].shape[1:-1]
-    strips = [_strips(window, map_size, axis) for axis in range(window.axes)]
-    blocks = []
-    for region in itertools.product(*strips):
-        blocks.append(read(*(_cut(part, region, fill) for part in maps)))
-    for axis in reversed(range(window.axes)):  # neighbours along the last axis stand next to each other
-        count = len(strips[axis])
-        rows = [blocks[first : first + count] for first in range(0, len(blocks), count)]
-        blocks = [_joined(row, axis + 1) for row in rows]
-    return blocks[0]
-
-
-def _strips(window: Window, map_size: Sequence[int], axis: int) -> list[_Strip]:
-    """Return the parts of the map that the windows at its low rim, those inside and those at its high rim read."""
-    n, s, (low, _) = map_size[axis], window.stride[axis], window.pads[axis]
-    count, reach = window.output_size(map_size)[axis], window.extent[axis]
-    first_inside, first_after = -(-low // s), min((n + low - reach) // s + 1, count)
-    cuts = sorted({0, first_inside, first_after, count}) if first_inside < first_after else [0, count]
-    strips = []
-    for first, end in itertools.pairwise(cuts):
-        start, stop = first * s - low, (end - 1) * s - low + reach
-        kept_start, kept_stop = min(max(start, 0), n), min(max(stop, 0), n)
-        strips.append(_Strip(kept_start, kept_stop, kept_start - start, stop - kept_stop))
-    return strips
-
-
-def _cut(x: Array, region: Sequence[_Strip], fill: float) -> Array:
-    for axis, strip in enumerate(region, start=1):
-        x = lax.slice_in_dim(x, strip.start, strip.stop, axis=axis)
-        if strip.low or strip.high:
-            edges = [(0, 0, 0)] * x.ndim
-            edges[axis] = (strip.low, strip.high, 0)
-            x = lax.pad(x, np.asarray(fill, x.dtype), edges)
-    return x
-
-
-def _joined(row: Sequence[tuple[Array, ...]], axis: int) -> tuple[Array, ...]:
-    if len(row) == 1:
-        return row[0]
-    return tuple(lax.concatenate(parts, axis) for parts in zip(*row, strict=True))
-
-
-def _pixels(x: Array, window: Window) -> Iterator[Array]:
-    """Yield the first pixel of every window, then the second, in row-major order: ``[batch, *outputs, channels]`` each."""
-    outputs = window.output_size(x.shape[1:-1])
-    for tap in np.ndindex(*window.size):
-        first = [t * d for t, d in zip(tap, window.dilation, strict=True)]
-        yield take_every(x, first, outputs, window.stride)
-
-
-def _pixels_along(x: Array, window: Window, axis: int) -> list[Array]:
-    """Return the first pixels of all windows along one spatial axis, then the second ones, and so on."""
-    size, stride, dilation = window.size[axis], window.stride[axis], window.dilation[axis]
-    count = (x.shape[axis + 1] - window.extent[axis]) // stride + 1
-    taps = []
-    for first in range(0, size * dilation, dilation):
-        taps.append(lax.slice_in_dim(x, first, first + (count - 1) * stride + 1, stride, axis + 1))
-    return taps
+    return jnp.stack(list(pixels_of(padded, window.without_pads())), axis=-2), real[..., None]
 
 
 # The maximum.
@@ -160,12 +81,12 @@ def _pixels_along(x: Array, window: Window, axis: int) -> list[Array]:
 def _fold(x: Array, window: Window, combine: Callable[[Array, Array], Array], fill: float) -> Array:
     """Combine the pixels of every window with an associative ``combine``, axis by axis, so that k x k costs 2k slices."""
 
-    def read(part: Array) -> tuple[Array]:
+    def read(region: Region, part: Array) -> tuple[Array]:
         for axis in range(window.axes):
-            part = reduce(combine, _pixels_along(part, window, axis))
+            part = reduce(combine, pixels_along(part, window, axis))
         return (part,)
 
-    return _by_region((x,), window, fill, read)[0]
+    return read_by_region((x,), window, fill, read)[0]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -185,19 +106,31 @@ def _maximum_jvp(window: Window, primals: tuple[Array], tangents: tuple[Array]) 
 
 def _largest(x: Array, window: Window) -> tuple[Array, Array]:
     """Return the maximum of every window and the place of its first occurrence in row-major order."""
-    places = np.uint8 if np.prod(window.size) <= 255 else np.int32
+    places = np.uint8 if np.prod(window.size) <= 255 else np.int32  # one number is left for no tap
 
-    def read(part: Array) -> tuple[Array, Array]:
-        taps = _pixels(part, window.without_pads())
+    def read(region: Region, part: Array) -> tuple[Array, Array]:
+        taps = pixels_of(part, window.without_pads())
         best = next(taps)
-        place = jnp.zeros(best.shape, places)
+        place = jnp.broadcast_to(_first_real_tap(window, region).astype(places), best.shape)
         for number, pixel in enumerate(taps, start=1):
             better = (pixel > best) | (pixel != pixel)
             best, place = jnp.where(better, pixel, best), jnp.where(better, places(number), place)
         return best, place
 
-    best, place = _by_region((x,), window, -np.inf, read)
+    best, place = read_by_region((x,), window, -np.inf, read)
     return best, place
+
+
+def _first_real_tap(window: Window, region: Region) -> np.ndarray:
+    """Return for each window of a region the first tap that is not on padding, ``[1, *outputs, 1]``.
+
+    A window of minus infinity alone gives its gradient to that pixel, as in PyTorch, and not to the padding.
+    """
+    pads, size = tuple((strip.low, strip.high) for strip in region), [strip.stop - strip.start for strip in region]
+    first = np.zeros((), int)
+    for k, inside in zip(window.size, replace(window, pads=pads).taps_inside(size), strict=True):
+        first = first[..., None] * k + inside.argmax(1)
+    return first[None, ..., None]
 
 
 def _reduce(x: Array, window: Window, start: float, combine: Callable) -> Array:
@@ -217,13 +150,13 @@ def _reduce(x: Array, window: Window, start: float, combine: Callable) -> Array:
 
 
 def _sum(x: Array, *, map_size: tuple[int, ...], window: Window, weights: Weights) -> Array:
-    def read(part: Array) -> tuple[Array]:
+    def read(region: Region, part: Array) -> tuple[Array]:
         for axis, factors in enumerate(weights):
-            taps = _pixels_along(part, window, axis)
+            taps = pixels_along(part, window, axis)
             part = reduce(jnp.add, [tap * np.asarray(w, x.dtype) for tap, w in zip(taps, factors, strict=True)])
         return (part,)
 
-    return _by_region((x,), window, 0, read)[0]
+    return read_by_region((x,), window, 0, read)[0]
 
 
 def _sum_transposed(g: Array, *, map_size: tuple[int, ...], window: Window, weights: Weights) -> Array:
@@ -238,7 +171,7 @@ def _sum_transposed(g: Array, *, map_size: tuple[int, ...], window: Window, weig
 
 def _pick(x: Array, place: Array, *, map_size: tuple[int, ...], window: Window) -> Array:
     """Return of every window the pixel at its ``place``."""
-    taps = _pixels(pad_border(x, window.pads), window.without_pads())
+    taps = pixels_of(pad_border(x, window.pads), window.without_pads())
     return reduce(jnp.add, [jnp.where(place == number, tap, 0) for number, tap in enumerate(taps)])
 
 
@@ -247,7 +180,7 @@ def _pick_transposed(g: Array, place: Array, *, map_size: tuple[int, ...], windo
         return _derived_transpose(partial(_pick, place=place, map_size=map_size, window=window), g, map_size)
 
     def term(gradient: Array, shift: tuple[int, ...], chosen: Array) -> Array:
-        return jnp.where(chosen == _taps_of_a_block(window, shift), gradient, 0)
+        return jnp.where(chosen == _taps_of_a_block(window, shift, chosen.dtype), gradient, 0)
 
     return _gathered((g, place), map_size, window, term)
 
@@ -281,8 +214,8 @@ def _gathered(maps: tuple[Array, ...], map_size: tuple[int, ...], window: Window
         edges.append((reach[axis] - 1, blocks - outputs[axis]))
     around = Window.dense(reach, pads=tuple(edges))
 
-    def read(*parts: Array) -> tuple[Array]:
-        neighbours = [_pixels(part, around.without_pads()) for part in parts]
+    def read(region: Region, *parts: Array) -> tuple[Array]:
+        neighbours = [pixels_of(part, around.without_pads()) for part in parts]
         terms = []
         for before, *here in zip(np.ndindex(*reach), *neighbours, strict=True):
             shift = tuple(r - 1 - b for r, b in zip(reach, before, strict=True))
@@ -295,7 +228,7 @@ def _gathered(maps: tuple[Array, ...], map_size: tuple[int, ...], window: Window
 
     if max(reach) > 1:  # without the barrier XLA would compute them again for every block that reads them
         maps = lax.optimization_barrier(maps)
-    (whole,) = _by_region(maps, around, 0, read)
+    (whole,) = read_by_region(maps, around, 0, read)
     return take_every(whole, [low for low, _ in window.pads], map_size, (1,) * window.axes)
 
 
@@ -309,14 +242,14 @@ def _repeated_over_blocks(a: Array, stride: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(a.reshape(batch, *single, channels), (batch, *full, channels))
 
 
-def _taps_of_a_block(window: Window, shift: tuple[int, ...]) -> np.ndarray:
-    """Return which tap each pixel of a block is for the window ``shift`` blocks before; -1 where the window has ended."""
-    tap = np.zeros((), np.int32)
+def _taps_of_a_block(window: Window, shift: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Return which tap each pixel of a block is for the window ``shift`` blocks before; no tap's number where it has ended."""
+    tap, ended = np.zeros((), np.int64), np.zeros((), bool)
     for k, s, a in zip(window.size, window.stride, shift, strict=True):
-        along = a * s + np.arange(s, dtype=np.int32)
-        ended = (tap[..., None] < 0) | (along >= k)
-        tap = np.where(ended, -1, tap[..., None] * k + along)
-    return _beside_blocks(tap)
+        along = a * s + np.arange(s)
+        tap = tap[..., None] * k + along
+        ended = ended[..., None] | (along >= k)
+    return _beside_blocks(np.where(ended, np.iinfo(dtype).max, tap).astype(dtype))
 
 
 def _weights_of_a_block(weights: Weights, stride: tuple[int, ...], shift: tuple[int, ...]) -> np.ndarray:
