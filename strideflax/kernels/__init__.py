@@ -13,12 +13,13 @@ strided slices.
 """
 
 from strideflax.kernels.convolution import convolve
-from strideflax.kernels.implementation import resolve_implementation, use_implementation
+from strideflax.kernels.implementation import lies_on_mesh, resolve_implementation, use_implementation
 from strideflax.kernels.padding import pad_border
 from strideflax.kernels.windows import window_max, window_pixels, window_sum
 
 __all__ = [
     "convolve",
+    "lies_on_mesh",
     "pad_border",
     "resolve_implementation",
     "use_implementation",

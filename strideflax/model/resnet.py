@@ -35,7 +35,7 @@ class NamedStreams:
 
     def rngs(self, name: str) -> nnx.Rngs:
         """Return Flax streams for the layer ``name``."""
-        return nnx.Rngs(jax.random.fold_in(self.key, zlib.crc32(f"{self.prefix}/{name}".encode())))
+        return nnx.Rngs(params=jax.random.fold_in(self.key, zlib.crc32(f"{self.prefix}/{name}".encode())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +200,7 @@ class MiniResNet(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, classes: int = 10, key: Array, in_features: int = 3):
         streams = NamedStreams(key)
+        self.deterministic = True  # in evaluation, until ``.train()``
         self.in_features = in_features
         self.dtype = jnp.dtype(config.dtype)
         strides = per_axis(config.stem.stride, 2, "stem.stride")
@@ -230,19 +231,28 @@ class MiniResNet(nnx.Module):
         self.blocks = nnx.List(blocks)
         self.head = nnx.Linear(features, classes, rngs=streams.rngs("head"))
 
-    def __call__(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
-        """Return logits ``[batch, classes]``, float32, of images ``[batch, height, width, in_features]``.
+    def __call__(self, x: Array, *, train: bool | None = None, key: Array | None = None) -> Array:
+        """Return logits ``[batch, classes]``, float32.
 
-        ``train=True`` normalises by the batch and updates the running statistics; ``key`` is for stochastic operators.
+        Args:
+            x: images ``[batch, height, width, in_features]``, floating point, normalised as in training.
+            train: True normalises by the batch and updates the running statistics; None follows ``.train()`` and
+                ``.eval()``, and a new model is in evaluation.
+            key: randomness, for stochastic operators in training.
 
         Raises:
-            ValueError: training a stochastic operator without a key.
+            ValueError: images of whole numbers, which nobody has normalised, or training a stochastic operator without a key.
         """
         x = self.features(x, train=train, key=key)
         return self.head(x.mean((1, 2), dtype=jnp.float32))
 
-    def features(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
+    def features(self, x: Array, *, train: bool | None = None, key: Array | None = None) -> Array:
         """Return the last feature map ``[batch, height / 8, width / 8, channels]`` (for three halvings)."""
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(
+                f"MiniResNet takes normalised floating-point images, got {x.dtype}; see strideflax.data.augment.normalize"
+            )
+        train = not self.deterministic if train is None else train
         keys = [None if key is None else jax.random.fold_in(key, i) for i in range(2 + len(self.blocks))]
         x, _ = self.stem(x.astype(self.dtype), train=train, key=keys[0])
         if self.stem_pool is not None:

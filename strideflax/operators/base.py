@@ -18,7 +18,7 @@ class Downsample(nnx.Module):
 
     It has one, two or three spatial axes: as many as ``stride`` or ``window`` has entries, or ``axes`` says; else two.
 
-    A subclass states what it computes in `at_stride`, its learned parameters in `build`, and its costs in `passes`.
+    A subclass states what it computes in `_at_stride`, its learned parameters in `_build`, and its costs in `passes`.
 
     Args:
         in_features: channels that come in.
@@ -29,9 +29,9 @@ class Downsample(nnx.Module):
             operator convolves), a sequence is taken as it is, None is the operator's default.
         taps: the length of the low-pass filter behind a convolution, of operators that have both; None is its default.
         padding: ``"SYMMETRIC"`` (zeros, centred), ``"SAME"`` or ``"SAME_LOWER"`` (zeros, TensorFlow's), ``"REFLECT"`` or
-            ``"CIRCULAR"``.
+            ``"CIRCULAR"``; None is the operator's default, one that keeps a constant map constant where zeros would not.
         axes: number of spatial axes, 1, 2 or 3.
-        rngs: Flax random streams; ``params`` initialises what is learned.
+        rngs: Flax random streams; ``params`` initialises what is learned, ``pooling`` is what stochastic operators draw from.
 
     Raises:
         ValueError: a stride, window, padding or width that the operator does not have.
@@ -40,6 +40,7 @@ class Downsample(nnx.Module):
     convolves: ClassVar[bool] = False  # True: it is itself the block's convolution, so placement does not apply
     default_window: ClassVar[int | Literal["stride"] | None] = "stride"  # None: it has no window to choose
     default_taps: ClassVar[int | None] = None  # None: it has no filter behind a convolution
+    default_padding: ClassVar[str] = "SYMMETRIC"
     strides: ClassVar[tuple[int, ...] | None] = None  # per axis, those that its definition allows; None: any
 
     def __init__(
@@ -50,11 +51,12 @@ class Downsample(nnx.Module):
         stride: int | Sequence[int] = 2,
         window: int | Sequence[int] | None = None,
         taps: int | None = None,
-        padding: str = "SYMMETRIC",
+        padding: str | None = None,
         axes: int | None = None,
         rngs: nnx.Rngs | None = None,
     ):
         name = type(self).__name__
+        padding = self.default_padding if padding is None else padding
         if padding not in MODULE_PADDINGS:
             raise ValueError(f"{name}: padding must be one of {', '.join(MODULE_PADDINGS)}, got {padding!r}")
         if window is not None and self.default_window is None:
@@ -65,7 +67,7 @@ class Downsample(nnx.Module):
         self.stride = per_axis(stride, axes, f"{name}: stride")
         if self.strides and not set(self.stride) <= set(self.strides):
             raise ValueError(f"{name}: stride must be one of {self.strides} on each axis, got {stride!r}")
-        features = self.features_from(in_features)
+        features = self._features_from(in_features)
         if out_features not in (None, features) and not self.convolves:
             verb = "keeps its" if features == in_features else f"makes {features} of"
             raise ValueError(f"{name} {verb} {in_features} channels, got out_features={out_features}")
@@ -75,7 +77,7 @@ class Downsample(nnx.Module):
         if self.default_taps is not None:
             (self.taps,) = per_axis(self.default_taps if taps is None else taps, 1, f"{name}: taps")
         self.padding = padding
-        self.build(rngs)
+        self._build(rngs)
 
     def _window(self, window: int | Sequence[int] | None) -> tuple[int, ...]:
         chosen = self.default_window if window is None else window
@@ -87,20 +89,22 @@ class Downsample(nnx.Module):
             return sizes
         return tuple(k if s > 1 else 1 for k, s in zip(sizes, self.stride, strict=True))
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create what the operator learns, and the layers that it is made of."""
 
-    def features_from(self, in_features: int) -> int:
+    def _features_from(self, in_features: int) -> int:
         """Return how many channels come out where nobody chooses."""
         return in_features
 
-    def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
+    def __call__(
+        self, x: Array, *, train: bool | None = None, key: Array | None = None, index: Array | None = None
+    ) -> Array:
         """Downsample ``x``.
 
         Args:
             x: ``[batch, *spatial, in_features]``.
-            train: training behaviour, where it differs.
-            key: randomness, for stochastic operators in training.
+            train: training behaviour, where it differs; None follows the module's own ``.train()`` and ``.eval()``.
+            key: randomness, for stochastic operators in training; None draws from the module's own stream.
             index: what `select` chose, for adaptive operators; None lets them choose here.
 
         Returns:
@@ -109,9 +113,9 @@ class Downsample(nnx.Module):
         Raises:
             ValueError: an input of another shape.
         """
-        return self.at_stride(self.checked(x), self.stride)
+        return self._at_stride(self._checked(x), self.stride)
 
-    def checked(self, x: Array) -> Array:
+    def _checked(self, x: Array) -> Array:
         """Return ``x`` if it has the shape that the operator was built for."""
         if x.ndim != len(self.stride) + 2 or x.shape[-1] != self.in_features:
             spatial = ", ".join(_AXES[len(self.stride) - 1])
@@ -120,7 +124,7 @@ class Downsample(nnx.Module):
             )
         return x
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Return the operator's output read at every ``stride``-th position, with the padding of its own stride."""
         raise TypeError(f"{type(self).__name__} is not a filter followed by subsampling")
 
@@ -130,16 +134,16 @@ class Downsample(nnx.Module):
         Raises:
             TypeError: the operator is not a filter followed by subsampling.
         """
-        return self.at_stride(self.checked(x), (1,) * len(self.stride))
+        return self._at_stride(self._checked(x), (1,) * len(self.stride))
 
-    def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array | None:
+    def select(self, x: Array, *, train: bool | None = None, key: Array | None = None) -> Array | None:
         """Return the phase ``[batch]`` that an adaptive operator keeps of each sample, None for all others.
 
         One that mixes phases in training returns their weights, ``[batch, phases]``, there.
         """
         return None
 
-    def window_on(self, map_size: Sequence[int], size: Sequence[int] | None = None) -> Window:
+    def _window_on(self, map_size: Sequence[int], size: Sequence[int] | None = None) -> Window:
         """Return the operator's window, or one of another ``size``, on a map, padded for the operator's own stride.
 
         Every window gives ``ceil(n / s)`` outputs, an even one under ``SYMMETRIC`` too; see `geometry.centred`.
@@ -149,7 +153,7 @@ class Downsample(nnx.Module):
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the operator's passes over a map of ``map_size``, for shapes, receptive fields and costs."""
-        return (WindowPass(window=self.window_on(map_size), features=self.in_features),)
+        return (WindowPass(window=self._window_on(map_size), features=self.in_features),)
 
     def phase(self, map_size: Sequence[int]) -> tuple[float, ...] | None:
         """Return where output 0 is centred, in pixels of a map of ``map_size``; None if that depends on the image."""
@@ -177,6 +181,39 @@ def streams(layer: Downsample, rngs: nnx.Rngs | None) -> nnx.Rngs:
     if rngs is None:
         raise ValueError(f"{type(layer).__name__} draws initial values: it needs rngs=nnx.Rngs(seed), got None")
     return rngs
+
+
+class Stochastic(Downsample):
+    """A downsampling layer that draws at random in training and not in evaluation.
+
+    It follows ``.train()`` and ``.eval()`` and keeps a stream of keys as `flax.nnx.Dropout` does, but it starts in evaluation.
+    The stream is ``pooling`` of ``rngs``, or their default.
+    """
+
+    def _build(self, rngs: nnx.Rngs | None) -> None:
+        """Start in evaluation, with a stream of keys if ``rngs`` have one."""
+        self.deterministic = True
+        if rngs is not None and ("pooling" in rngs or "default" in rngs):
+            self.rngs: nnx.RngStream | None = rngs["pooling"].fork()
+        else:
+            self.rngs = nnx.data(None)
+
+    def _key(self, train: bool | None, key: Array | None) -> Array | None:
+        """Return the key to draw with, or None in evaluation.
+
+        Raises:
+            ValueError: training without a key and without a stream.
+        """
+        if self.deterministic if train is None else not train:
+            return None
+        if key is not None:
+            return key
+        if self.rngs is None:
+            raise ValueError(
+                f"{type(self).__name__} draws at random in training: it needs a key, got None; pass key=jax.random.key(seed) "
+                "or build it with rngs=nnx.Rngs(seed)"
+            )
+        return self.rngs()
 
 
 def passes_in_order(map_size: Sequence[int], layers: Sequence[Downsample]) -> tuple[WindowPass, ...]:

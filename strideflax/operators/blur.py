@@ -106,14 +106,15 @@ class BlurPool(Downsample):
     """
 
     default_window = 3
+    default_padding = "REFLECT"
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its blurred, subsampled self."""
-        return blur(x, self.window_on(x.shape[1:-1]).at_stride(stride))
+        return blur(x, self._window_on(x.shape[1:-1]).at_stride(stride))
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return its one pass, separable."""
-        return (WindowPass(window=self.window_on(map_size), features=self.in_features, separable=True),)
+        return (WindowPass(window=self._window_on(map_size), features=self.in_features, separable=True),)
 
 
 class MaxBlur(BlurPool):
@@ -125,10 +126,10 @@ class MaxBlur(BlurPool):
     When it helps: in place of a max pool, without its aliasing.
     """
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its blurred, subsampled local maxima."""
         strongest = max_over(x, _dense_maximum(x.shape[1:-1], self.stride, self.padding))
-        return super().at_stride(strongest, stride)
+        return super()._at_stride(strongest, stride)
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the maximum's pass at stride 1 and the blur's."""

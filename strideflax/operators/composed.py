@@ -75,15 +75,16 @@ class ConvBlur(Downsample):
     convolves = True
     default_window = 3
     default_taps = 3
+    default_padding = "REFLECT"
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the convolution and the filter."""
         self.conv = _dense_conv(self, rngs)
         self.blur = BlurPool(self.out_features, stride=self.stride, window=self.taps, padding=self.padding)
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
-        return self.blur.at_stride(nnx.relu(self.conv(x)), stride)
+        return self.blur._at_stride(nnx.relu(self.conv(x)), stride)
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the convolution's pass at stride 1 and the filter's."""
@@ -100,15 +101,16 @@ class BlurProjection(Downsample):
     convolves = True
     default_window = 1
     default_taps = 3
+    default_padding = "REFLECT"
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the filter and the convolution."""
         self.conv = _dense_conv(self, rngs)
         self.blur = BlurPool(self.in_features, stride=self.stride, window=self.taps, padding=self.padding)
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
-        return self.conv(self.blur.at_stride(x, stride))
+        return self.conv(self.blur._at_stride(x, stride))
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the filter's pass and the convolution's on the small map."""
@@ -128,15 +130,15 @@ class ResNetD(Downsample):
     convolves = True
     default_window = 3
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the strided convolution."""
         self.conv = StridedConv(
             self.in_features, self.out_features, stride=self.stride, window=self.window, padding=self.padding, rngs=rngs
         )
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
-        return self.conv.at_stride(x, stride)
+        return self.conv._at_stride(x, stride)
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the strided convolution's pass."""
@@ -154,14 +156,14 @@ class MeanProjection(Downsample):
     convolves = True
     default_window = 1
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the mean and the convolution."""
         self.mean = AvgPool(self.in_features, stride=self.stride, padding=self.padding)
         self.conv = _dense_conv(self, rngs)
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
-        return self.conv(self.mean.at_stride(x, stride))
+        return self.conv(self.mean._at_stride(x, stride))
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the mean's pass and the convolution's on the small map."""

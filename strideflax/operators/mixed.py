@@ -141,13 +141,13 @@ class MaxAvg(Downsample):
 
     reads = 2  # of each window's taps, the maximum's among them
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' maximum plus mean."""
-        return _max_avg(x, self.window_on(x.shape[1:-1]).at_stride(stride))
+        return _max_avg(x, self._window_on(x.shape[1:-1]).at_stride(stride))
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the maximum's pass, and a 1 x 1 pass that stands for the other sums over the same window."""
-        maximum = WindowPass(window=self.window_on(map_size), features=self.in_features)
+        maximum = WindowPass(window=self._window_on(map_size), features=self.in_features)
         more = (self.reads - 1) * math.prod(self.window)
         one = Window.dense((1,) * len(self.stride))
         return maximum, WindowPass(window=one, fan_in=more, features=self.in_features)
@@ -163,14 +163,14 @@ class MixedPool(MaxAvg):
     When it helps: as `MaxAvg`, with the share learned, one number per layer.
     """
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the logit of the maximum's share."""
         self.logit = nnx.Param(jnp.zeros(()))
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to the mixture of its windows' maximum and mean."""
         share = jax.nn.sigmoid(self.logit[...])
-        return _mixed(x, self.window_on(x.shape[1:-1]).at_stride(stride), share)
+        return _mixed(x, self._window_on(x.shape[1:-1]).at_stride(stride), share)
 
 
 class GatedPool(MaxAvg):
@@ -186,10 +186,10 @@ class GatedPool(MaxAvg):
 
     reads = 3
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the mask, as large as the window."""
         self.mask = nnx.Param(jnp.zeros(self.window))
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to the gated mixture of its windows' maximum and mean."""
-        return _gated(x, self.window_on(x.shape[1:-1]).at_stride(stride), self.mask[...])
+        return _gated(x, self._window_on(x.shape[1:-1]).at_stride(stride), self.mask[...])

@@ -51,13 +51,14 @@ def lp_pool(
     >>> float(lp_pool(jnp.array([3.0, 4.0]).reshape(1, 2, 1), 2)[0, 0, 0])
     5.0
     """
-    if not isinstance(p, (int, float)) or not 1 <= p < math.inf:
+    if isinstance(p, bool) or not isinstance(p, int | float | np.integer | np.floating) or not 1 <= p < math.inf:
         raise ValueError(
             f"p must be a finite number >= 1, got {p!r}; for infinity take max_pool of the absolute values"
         )
+    exponent = int(p) if p == int(p) else float(p)  # JAX differentiates an integer power without logarithms
     x = jnp.asarray(x)
     described = pool_window(x, window, stride, padding, dilation)
-    return _lp_pool(x, described, p)
+    return _lp_pool(x, described, exponent)
 
 
 def generalized_mean_pool(
@@ -91,10 +92,10 @@ def generalized_mean_pool(
         ValueError: a ``p`` that is no scalar or known not to be positive, an ``eps`` that is not positive, or as
             `strideflax.max_pool`.
     """
-    if jnp.ndim(p) or (isinstance(p, (int, float)) and not 0 < p < math.inf):
+    if jnp.ndim(p) or (not isinstance(p, jax.core.Tracer) and not 0 < float(p) < math.inf):
         raise ValueError(f"p must be a finite scalar > 0, got {p!r}")
-    if not eps > 0:
-        raise ValueError(f"eps must be > 0, got {eps!r}")
+    if not 0 < eps < math.inf:
+        raise ValueError(f"eps must be a finite number > 0, got {eps!r}")
     x = jnp.asarray(x)
     described = pool_window(x, window, stride, padding, dilation)
     return _generalized_mean(x, described, float(eps), 1.0 * p)
@@ -117,10 +118,30 @@ def _generalized_mean(x: Array, window: Window, eps: float, p: float | Array) ->
 def _power_sum(pixels: Array, p: float | Array, weights: np.ndarray) -> Array:
     """Return ``(sum_t weights[t] pixels[t]^p)^(1/p)`` over the taps axis (-2) of ``pixels >= 0``; 0 for a sum of 0."""
     largest = lax.stop_gradient(pixels.max(axis=-2, keepdims=True))  # the value does not depend on the scale
+    step = power_of_two_scale(largest)  # XLA divides by multiplying with 1 / scale, which must not be rounded to 0
+    largest = largest * step
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    total = (weights.astype(pixels.dtype) * (pixels / scale) ** p).sum(axis=-2)
+    total = (weights.astype(pixels.dtype) * _power(pixels * step / scale, p)).sum(axis=-2)
     root = jnp.where(total == 0, 1, total) ** (1 / p)  # the inner choice keeps an infinite slope out of the gradient
-    return jnp.where(total == 0, 0, root) * jnp.squeeze(scale, axis=-2)
+    return jnp.where(total == 0, 0, root) * jnp.squeeze(scale, axis=-2) / jnp.squeeze(step, axis=-2)
+
+
+def _power(base: Array, p: float | Array) -> Array:
+    """Return ``base ** p`` for ``base >= 0``, all of whose derivatives are 0 at 0 if ``p`` is not an integer."""
+    if not isinstance(p, float):
+        return base**p
+    positive = base > 0
+    return jnp.where(positive, jnp.where(positive, base, 1) ** p, 0)
+
+
+def power_of_two_scale(largest: Array) -> Array:
+    """Return 2^-64, 1 or 2^64, by which numbers up to ``largest`` can be multiplied without rounding, out of harm's way.
+
+    Sums of a few of the largest floats overflow, and so does the reciprocal of the smallest. float64 has room for either.
+    """
+    largest = lax.stop_gradient(largest)
+    shrink, grow = np.asarray(2.0**-64, largest.dtype), np.asarray(2.0**64, largest.dtype)
+    return jnp.where(largest > grow, shrink, jnp.where(largest < shrink, grow, 1))
 
 
 class L2Pool(Downsample):
@@ -133,9 +154,9 @@ class L2Pool(Downsample):
     When it helps: for the energy of a texture, whatever its sign.
     """
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' Euclidean norms."""
-        return _lp_pool(x, self.window_on(x.shape[1:-1]).at_stride(stride), 2)
+        return _lp_pool(x, self._window_on(x.shape[1:-1]).at_stride(stride), 2)
 
 
 class GeMPool(Downsample):
@@ -149,11 +170,11 @@ class GeMPool(Downsample):
     When it helps: where the best mean lies between average and maximum and is to be learned.
     """
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the exponent's logarithm."""
         self.log_p = nnx.Param(jnp.log(3.0))
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' power means."""
-        window = self.window_on(x.shape[1:-1]).at_stride(stride)
+        window = self._window_on(x.shape[1:-1]).at_stride(stride)
         return _generalized_mean(x, window, FLOOR, jnp.exp(self.log_p[...]))

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
-from strideflax.operators.base import Downsample, streams
+from strideflax.kernels import lies_on_mesh
+from strideflax.operators.base import Downsample, Stochastic, streams
 from strideflax.operators.conv import conv
 from strideflax.operators.geometry import per_axis, spatial_size
 from strideflax.operators.rearrange import block_window, phases
@@ -115,10 +116,17 @@ def phase_scores(x: Array, kernel: Array, score: Array, stride: int | Sequence[i
     The convolution is circular and the mean global, so the scores of a circularly shifted image are the same.
     """
     components = _components(x, stride)
-    hidden = nnx.relu(conv(jnp.concatenate(components), jnp.asarray(kernel, x.dtype), padding="CIRCULAR"))
-    spatial = tuple(range(1, hidden.ndim - 1))
-    means = hidden.mean(spatial, dtype=jnp.promote_types(hidden.dtype, jnp.float32))
+    kernel = jnp.asarray(kernel, components[0].dtype)
+    if lies_on_mesh(*components):  # where images must not be moved to another device by a concatenation
+        return jnp.stack([_mean_response(component, kernel) @ score for component in components], axis=1)
+    means = _mean_response(jnp.concatenate(components), kernel)
     return (means @ score).reshape(len(components), -1).T
+
+
+def _mean_response(x: Array, kernel: Array) -> Array:
+    hidden = nnx.relu(conv(x, kernel, padding="CIRCULAR"))
+    spatial = tuple(range(1, hidden.ndim - 1))
+    return hidden.mean(spatial, dtype=jnp.promote_types(hidden.dtype, jnp.float32))
 
 
 def _phase_by_scores(scores: Array, key: Array | None) -> Array:
@@ -136,16 +144,18 @@ class Polyphase(Downsample):
 
     default_window = None
 
-    def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
+    def __call__(
+        self, x: Array, *, train: bool | None = None, key: Array | None = None, index: Array | None = None
+    ) -> Array:
         """Sample ``x`` at ``index``, or at what `select` says if that is None; see `Downsample`."""
-        index = self.select(self.checked(x), train=train, key=key) if index is None else index
+        index = self.select(self._checked(x), train=train, key=key) if index is None else index
         if index is None:
             raise ValueError(f"{type(self).__name__} samples where another operator chose: it needs an index, got None")
-        return polyphase_sample(self.checked(x), index, self.stride)
+        return polyphase_sample(self._checked(x), index, self.stride)
 
     def dense(self, x: Array) -> Array:
         """Return ``x``: nothing is filtered before it is sampled (at the phase chosen, not at 0)."""
-        return self.checked(x)
+        return self._checked(x)
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return its one pass: any pixel of a block may be the one that is kept."""
@@ -174,7 +184,7 @@ class AdaptivePolyphase(Polyphase):
     When it helps: for exact invariance to circular shifts.
     """
 
-    def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
+    def select(self, x: Array, *, train: bool | None = None, key: Array | None = None) -> Array:
         """Return ``[batch]``, the phase with the largest norm."""
         return polyphase_index(x, self.stride)
 
@@ -183,7 +193,7 @@ class AdaptivePolyphase(Polyphase):
         return (self._block_pass(map_size, taps=math.prod(self.stride)),)
 
 
-class LearnedPolyphase(Polyphase):
+class LearnedPolyphase(Polyphase, Stochastic):
     """Learnable polyphase sampling (LPS): a small network scores each phase, and the best is kept.
 
     ``score_p = v . mean(relu(W * x[s . + p]))``, a 3 x 3 circular convolution to 16 channels, a global mean and a
@@ -197,22 +207,21 @@ class LearnedPolyphase(Polyphase):
 
     hidden = 16
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the scoring convolution and the weights of its channels."""
+        super()._build(rngs)
         rngs = streams(self, rngs)
         ones = (1,) * len(self.stride)
         self.conv = StridedConv(self.in_features, self.hidden, stride=ones, padding="CIRCULAR", rngs=rngs)
         self.score = nnx.Param(jax.random.normal(rngs.params(), (self.hidden,)) / math.sqrt(self.hidden))
 
-    def select(self, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
+    def select(self, x: Array, *, train: bool | None = None, key: Array | None = None) -> Array:
         """Return the best phase ``[batch]``, or in training weights ``[batch, phases]``.
 
         Raises:
-            ValueError: training without a key.
+            ValueError: training without a key or a stream.
         """
-        if train and key is None:
-            raise ValueError("LearnedPolyphase draws random weights in training: it needs a key, got None")
-        return _phase_by_scores(self.scores(x), key if train else None)
+        return _phase_by_scores(self.scores(x), self._key(train, key))
 
     def scores(self, x: Array) -> Array:
         """Return the score of each phase, ``[batch, phases]``, float32."""

@@ -133,9 +133,9 @@ class MaxPool(Downsample):
     When it helps: where features are sparse and strong; it absorbs small shifts inside a window.
     """
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' maxima."""
-        return max_over(x, self.window_on(x.shape[1:-1]).at_stride(stride))
+        return max_over(x, self._window_on(x.shape[1:-1]).at_stride(stride))
 
 
 class AvgPool(Downsample):
@@ -147,6 +147,6 @@ class AvgPool(Downsample):
     When it helps: on smooth maps, as the simplest low-pass.
     """
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' means."""
-        return mean_over(x, self.window_on(x.shape[1:-1]).at_stride(stride))
+        return mean_over(x, self._window_on(x.shape[1:-1]).at_stride(stride))

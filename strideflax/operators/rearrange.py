@@ -161,11 +161,11 @@ class SpaceToDepth(Downsample):
 
     default_window = None
 
-    def features_from(self, in_features: int) -> int:
+    def _features_from(self, in_features: int) -> int:
         """Return ``s_h s_w in_features``: every pixel of a block is kept."""
         return in_features * math.prod(self.stride)
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its stacked phases."""
         return jnp.concatenate(phases(x, self.stride, stride, self.padding), axis=-1)
 
@@ -188,7 +188,7 @@ class HaarAll(SpaceToDepth):
 
     strides = (1, 2)
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its stacked bands."""
         return _haar(x, self.stride, stride, self.padding, low=False)
 
@@ -208,10 +208,10 @@ class HaarLow(HaarAll):
     When it helps: as an average pool that keeps the energy.
     """
 
-    def features_from(self, in_features: int) -> int:
+    def _features_from(self, in_features: int) -> int:
         """Return ``in_features``: one band of each channel is kept."""
         return in_features
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its low band."""
         return _haar(x, self.stride, stride, self.padding, low=True)

@@ -93,7 +93,7 @@ class Resize(Downsample):
 
     default_window = None
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its weighted means."""
         return _resize(x, self.stride, stride, self.padding)
 

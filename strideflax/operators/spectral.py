@@ -36,7 +36,8 @@ def spectral_pool(x: Array, stride: int | Sequence[int] = 2) -> Array:
         stride: an int or one per axis.
 
     Returns:
-        ``[batch, *ceil(spatial / stride), channels]``, computed in float32 at least, in the type of ``x``.
+        ``[batch, *ceil(spatial / stride), channels]``, computed in float32 at least, in the floating-point type
+        of ``x``.
 
     Raises:
         ValueError: a stride or rank that does not fit.
@@ -61,7 +62,8 @@ def diff_stride(x: Array, learned: Array, *, stride: int | Sequence[int] = 2, ra
         ramp: width of the soft edge in frequencies, above 0.
 
     Returns:
-        ``[batch, *ceil(spatial / stride), channels]``, computed in float32 at least, in the type of ``x``.
+        ``[batch, *ceil(spatial / stride), channels]``, computed in float32 at least, in the floating-point type
+        of ``x``.
 
     Raises:
         ValueError: strides, a ramp or a rank that do not fit.
@@ -95,7 +97,7 @@ def _filtered(x: Array, stride: tuple[int, ...], step: tuple[int, ...], masks: S
         y = y.reshape(math.prod(shape[: axis + 1]), n, math.prod(shape[axis + 2 :]))
         y = jnp.einsum("on,lnt->lot", matrix.astype(dtype), y, precision=lax.Precision.HIGHEST)
         y = y.reshape(*shape[: axis + 1], len(matrix), *shape[axis + 2 :])
-    return y.astype(x.dtype)
+    return y.astype(jnp.result_type(x.dtype, float))
 
 
 def low_pass_matrix(size: int, stride: int, step: int, mask: np.ndarray | Array) -> np.ndarray | Array:
@@ -133,7 +135,7 @@ class SpectralPool(Downsample):
 
     default_window = None
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its low frequencies."""
         return _filtered(x, self.stride, stride, None)
 
@@ -167,11 +169,11 @@ class DiffStride(SpectralPool):
     When it helps: to learn how much of the spectrum to keep.
     """
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the learned strides, one per axis."""
         self.learned_stride = nnx.Param(jnp.asarray(self.stride, jnp.float32))
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its masked low frequencies."""
         masks = [soft_mask(n, s) for n, s in zip(x.shape[1:-1], self.learned_stride[...], strict=True)]
         return _filtered(x, self.stride, stride, masks)

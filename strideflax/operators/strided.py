@@ -74,19 +74,19 @@ class StridedConv(Downsample):
     convolves = True
     default_window = 3
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the kernel, ``[*window, in_features, out_features]``."""
         shape = (*self.window, self.in_features, self.out_features)
         self.kernel = nnx.Param(he_normal(streams(self, rngs).params(), shape))
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``, computing in the type of ``x``."""
         kernel = self.kernel[...].astype(x.dtype)
-        return conv_window(x, kernel, self.window_on(x.shape[1:-1]).at_stride(stride))
+        return conv_window(x, kernel, self._window_on(x.shape[1:-1]).at_stride(stride))
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return its one pass: every output sees all input channels."""
-        window = self.window_on(map_size)
+        window = self._window_on(map_size)
         return (WindowPass(window=window, fan_in=self.in_features, features=self.out_features),)
 
 
@@ -101,7 +101,7 @@ class Subsample(Downsample):
 
     default_window = None
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its every ``stride``-th pixel."""
         return _take(x, stride)
 
@@ -123,7 +123,7 @@ class ConvPool(Downsample):
     convolves = True
     default_window = 3
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the convolution and the pool."""
         self.conv = StridedConv(
             self.in_features, self.out_features, stride=(1,) * len(self.stride), window=self.window,
@@ -131,9 +131,9 @@ class ConvPool(Downsample):
         )  # fmt: skip
         self.pool = MaxPool(self.out_features, stride=self.stride, padding=self.padding)
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
-        return self.pool.at_stride(self.conv(x), stride)
+        return self.pool._at_stride(self.conv(x), stride)
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the convolution's pass and the pool's."""

@@ -9,8 +9,9 @@ from flax import nnx
 from jax import Array
 
 from strideflax.kernels import window_pixels
-from strideflax.operators.base import Downsample
+from strideflax.operators.base import Downsample, Stochastic
 from strideflax.operators.geometry import Padding
+from strideflax.operators.norm import power_of_two_scale
 from strideflax.operators.pool import pool_window
 from strideflax.operators.receptive_field import WindowPass
 from strideflax.operators.strided import StridedConv
@@ -111,20 +112,31 @@ def stochastic_pool(
 def _importance(x: Array, logits: Array | None, window: Window) -> Array:
     pixels, real = window_pixels(x, window)
     importance = pixels if logits is None else window_pixels(logits, window)[0]
-    weights = jax.nn.softmax(jnp.where(real, importance, -jnp.inf), axis=-2)  # subtracts the window's largest logit
-    return (weights * pixels).sum(axis=-2).astype(jnp.result_type(x.dtype, float))
+    importance = jnp.where(real, importance, -jnp.inf)
+    largest = importance.max(axis=-2, keepdims=True)
+    # The softmax of infinite logits is its limit: pixels of the largest logit share all the weight.
+    limit = jnp.where(importance == largest, jnp.where(real, 0.0, -jnp.inf), -jnp.inf)
+    importance = jnp.where(jnp.isinf(largest), limit, importance)
+    weights = jax.nn.softmax(importance, axis=-2)  # subtracts the window's largest logit
+    return _weighted_mean(weights, pixels).astype(jnp.result_type(x.dtype, float))
+
+
+def _weighted_mean(weights: Array, pixels: Array) -> Array:
+    """Return ``sum_t weights[t] pixels[t]`` over the taps axis (-2); an infinite pixel without weight adds nothing."""
+    return (weights * jnp.where(weights == 0, 0, pixels)).sum(axis=-2)
 
 
 @partial(jax.jit, static_argnames="window")
 def _stochastic(x: Array, key: Array | None, window: Window) -> Array:
     pixels, _ = window_pixels(jax.nn.relu(x), window)
     if key is None:
-        total = pixels.sum(axis=-2, keepdims=True)
-        weights = pixels / jnp.where(total > 0, total, 1)
+        shares = pixels * power_of_two_scale(pixels.max(axis=-2, keepdims=True))  # so that their sum does not overflow
+        total = shares.sum(axis=-2, keepdims=True)
+        weights = shares / jnp.where(total > 0, total, 1)
     else:  # logarithms are logits: log p = log x - log sum x; that of 0 is never drawn beside a positive one
         picked = jax.random.categorical(key, jnp.log(jax.lax.stop_gradient(pixels)), axis=-2)
         weights = jax.nn.one_hot(picked, pixels.shape[-2], axis=-2, dtype=pixels.dtype)
-    return (weights * pixels).sum(axis=-2).astype(jnp.result_type(x.dtype, float))
+    return _weighted_mean(weights, pixels).astype(jnp.result_type(x.dtype, float))
 
 
 class SoftPool(Downsample):
@@ -138,16 +150,16 @@ class SoftPool(Downsample):
     When it helps: where a maximum is too hard; it keeps the emphasis on strong responses.
     """
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' softmax-weighted means."""
-        return _importance(x, None, self.window_on(x.shape[1:-1]).at_stride(stride))
+        return _importance(x, None, self._window_on(x.shape[1:-1]).at_stride(stride))
 
 
-class StochasticPool(Downsample):
+class StochasticPool(Stochastic):
     """A pixel picked at random from each window (as large as the stride) in training, its expectation in evaluation.
 
     Training: pixel i with probability ``p[i] = x[i] / sum x``, for every window of every channel its own draw.
-    Evaluation (also `dense` and `at_stride`): ``sum_i p[i] x[i]``, which is no plain average. Negative values count
+    Evaluation (also `dense` and `_at_stride`): ``sum_i p[i] x[i]``, which is no plain average. Negative values count
     as 0, so it stands after a ReLU; a window of zeros gives 0; a positive constant stays. Phase: the window's centre,
     as `MaxPool`; one pick is off by up to half a window. Costs a multiply-add per tap (random bits not counted).
     Source: Zeiler and Fergus 2013 (arXiv:1301.3557).
@@ -155,21 +167,20 @@ class StochasticPool(Downsample):
     When it helps: as a regulariser.
     """
 
-    def __call__(self, x: Array, *, train: bool = False, key: Array | None = None, index: Array | None = None) -> Array:
-        """Pick from ``x`` with ``key`` if ``train``, else return the expectation.
+    def __call__(
+        self, x: Array, *, train: bool | None = None, key: Array | None = None, index: Array | None = None
+    ) -> Array:
+        """Pick from ``x`` in training, else return the expectation.
 
         Raises:
-            ValueError: training without a key, or an input of another shape.
+            ValueError: training without a key or a stream, or an input of another shape.
         """
-        if not train:
-            return super().__call__(x)
-        if key is None:
-            raise ValueError("StochasticPool needs a key in training, got None; pass key=jax.random.key(seed)")
-        return _stochastic(self.checked(x), key, self.window_on(x.shape[1:-1]))
+        x = self._checked(x)
+        return _stochastic(x, self._key(train, key), self._window_on(x.shape[1:-1]))
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' expected picks."""
-        return _stochastic(x, None, self.window_on(x.shape[1:-1]).at_stride(stride))
+        return _stochastic(x, None, self._window_on(x.shape[1:-1]).at_stride(stride))
 
 
 class LIP(Downsample):
@@ -190,7 +201,7 @@ class LIP(Downsample):
 
     amplification = 12.0
 
-    def build(self, rngs: nnx.Rngs | None) -> None:
+    def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the logits' convolution, scale and offset."""
         ones = (1,) * len(self.stride)
         self.conv = StridedConv(self.in_features, stride=ones, window=ones, padding=self.padding, rngs=rngs)
@@ -207,9 +218,9 @@ class LIP(Downsample):
         scale, offset = self.scale[...].reshape(per_channel), self.offset[...].reshape(per_channel)
         return self.amplification * jax.nn.sigmoid(scale * g + offset)
 
-    def at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
+    def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' means by importance."""
-        return _importance(x, self.logits(x), self.window_on(x.shape[1:-1]).at_stride(stride))
+        return _importance(x, self.logits(x), self._window_on(x.shape[1:-1]).at_stride(stride))
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the logits' 1 x 1 pass at full resolution and the window's."""

@@ -24,15 +24,15 @@ def build(cls, stride, window=None, padding="SYMMETRIC"):
 def with_parameters_of(module, other):
     """Return ``module`` with random parameters, and ``other`` with the same numbers in its own shapes."""
     random = np.random.default_rng(1)
-    graph, state = nnx.split(module)
+    graph, state, rest = nnx.split(module, nnx.Param, ...)
     drawn = jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape), leaf.dtype), state)
-    other_graph, other_state = nnx.split(other)
+    other_graph, other_state, other_rest = nnx.split(other, nnx.Param, ...)
     leaves = [
         leaf.reshape(shape.shape)
         for leaf, shape in zip(jax.tree.leaves(drawn), jax.tree.leaves(other_state), strict=True)
     ]
     other_drawn = jax.tree.unflatten(jax.tree.structure(other_state), leaves)
-    return nnx.merge(graph, drawn), nnx.merge(other_graph, other_drawn)
+    return nnx.merge(graph, drawn, rest), nnx.merge(other_graph, other_drawn, other_rest)
 
 
 def classes(name):
