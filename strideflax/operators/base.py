@@ -210,8 +210,8 @@ class Stochastic(Downsample):
             return key
         if self.rngs is None:
             raise ValueError(
-                f"{type(self).__name__} draws at random in training: it needs a key, got None; pass key=jax.random.key(seed) "
-                "or build it with rngs=nnx.Rngs(seed)"
+                f"{type(self).__name__} needs a key in training, got None; pass key=jax.random.key(seed) or build it with "
+                "rngs=nnx.Rngs(seed)"
             )
         return self.rngs()
 

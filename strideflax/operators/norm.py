@@ -103,6 +103,7 @@ def generalized_mean_pool(
 
 @partial(jax.jit, static_argnames=("window", "p"))
 def _lp_pool(x: Array, window: Window, p: float) -> Array:
+    x = x.astype(jnp.result_type(x.dtype, float))
     x = x * jnp.sign(x)  # the absolute value, with slope 0 at 0
     pixels, _ = window_pixels(x, window)
     return _power_sum(pixels, p, np.ones((1,) * pixels.ndim)).astype(jnp.result_type(x.dtype, float))

@@ -116,7 +116,7 @@ def phase_scores(x: Array, kernel: Array, score: Array, stride: int | Sequence[i
     The convolution is circular and the mean global, so the scores of a circularly shifted image are the same.
     """
     components = _components(x, stride)
-    kernel = jnp.asarray(kernel, components[0].dtype)
+    kernel = jnp.asarray(kernel, jnp.result_type(components[0].dtype, float))
     if lies_on_mesh(*components):  # where images must not be moved to another device by a concatenation
         return jnp.stack([_mean_response(component, kernel) @ score for component in components], axis=1)
     means = _mean_response(jnp.concatenate(components), kernel)

@@ -80,7 +80,7 @@ def diff_stride(x: Array, learned: Array, *, stride: int | Sequence[int] = 2, ra
 def soft_mask(size: int, learned: Array, ramp: float = RAMP) -> Array:
     """Return DiffStride's weights of the frequencies ``0 ... size // 2``, see `diff_stride`."""
     edge = size / (2 * jnp.clip(learned, 1, size))
-    return jnp.clip((edge - np.arange(size // 2 + 1)) / jnp.minimum(ramp, edge), 0, 1)
+    return jnp.clip((edge - np.arange(size // 2 + 1, dtype=edge.dtype)) / jnp.minimum(ramp, edge), 0, 1)
 
 
 @partial(jax.jit, static_argnums=(1, 2))

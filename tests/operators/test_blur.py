@@ -108,13 +108,13 @@ def test_wrong_arguments_are_refused():
 
 def test_blur_module_is_the_function(random):
     x = jnp.asarray(random.normal(size=(2, 7, 8, 3)), jnp.float32)
-    np.testing.assert_array_equal(jax.jit(BlurPool(3).__call__)(x), blurred(x, taps=3, padding=1))
+    np.testing.assert_array_equal(jax.jit(BlurPool(3, padding="SYMMETRIC").__call__)(x), blurred(x, taps=3, padding=1))
     np.testing.assert_array_equal(
-        jax.jit(BlurPool(3, window=4).__call__)(x), blurred(x, taps=4, padding=((1, 2), (1, 2)))
+        jax.jit(BlurPool(3, window=4, padding="SYMMETRIC").__call__)(x), blurred(x, taps=4, padding=((1, 2), (1, 2)))
     )
-    np.testing.assert_array_equal(jax.jit(BlurPool(3, padding="REFLECT").__call__)(x), blurred(x, taps=3))
+    np.testing.assert_array_equal(jax.jit(BlurPool(3).__call__)(x), blurred(x, taps=3))  # REFLECT, both
     np.testing.assert_array_equal(
-        jax.jit(BlurPool(3, stride=(2, 1)).__call__)(x),
+        jax.jit(BlurPool(3, stride=(2, 1), padding="SYMMETRIC").__call__)(x),
         blurred(x, taps=(3, 1), stride=(2, 1), padding=((1, 1), (0, 0))),
     )
     assert BlurPool(3).phase((7, 8)) == (0.0, 0.0)
@@ -124,8 +124,12 @@ def test_blur_module_is_the_function(random):
 def test_max_blur_is_a_dense_maximum_then_a_blur(random):
     x = jnp.asarray(random.normal(size=(2, 7, 8, 3)), jnp.float32)
     dense = max_pool(x, 2, stride=1, padding=((0, 1), (0, 1)))
-    np.testing.assert_array_equal(jax.jit(MaxBlur(3).__call__)(x), blurred(dense, taps=3, padding=1))
-    np.testing.assert_array_equal(jax.jit(MaxBlur(3, window=5).__call__)(x), blurred(dense, taps=5, padding=2))
+    np.testing.assert_array_equal(
+        jax.jit(MaxBlur(3, padding="SYMMETRIC").__call__)(x), blurred(dense, taps=3, padding=1)
+    )
+    np.testing.assert_array_equal(
+        jax.jit(MaxBlur(3, window=5, padding="SYMMETRIC").__call__)(x), blurred(dense, taps=5, padding=2)
+    )
     wrapped = jnp.maximum(x, jnp.roll(x, -1, 1))
     wrapped = jnp.maximum(wrapped, jnp.roll(wrapped, -1, 2))
     np.testing.assert_array_equal(
@@ -134,6 +138,14 @@ def test_max_blur_is_a_dense_maximum_then_a_blur(random):
     assert MaxBlur(3).phase((7, 8)) == (0.5, 0.5)
     fields = [one.window.size for one in MaxBlur(3).passes((7, 8))]
     assert fields == [(2, 2), (3, 3)]
+
+
+def test_modules_that_filter_keep_a_constant_at_the_border_as_their_functions_do():
+    x = jnp.ones((1, 8, 8, 1))
+    for module in (BlurPool(1), MaxBlur(1)):
+        np.testing.assert_array_equal(module(x), jnp.ones((1, 4, 4, 1)))
+    np.testing.assert_array_equal(blur_pool(x), BlurPool(1)(x))
+    assert BlurPool(1, padding="SYMMETRIC")(x)[0, 0, 0, 0] == 0.5625  # zeros darken the rim, if they are asked for
 
 
 def test_blur_costs_a_separable_filter():

@@ -167,7 +167,7 @@ def test_generalized_mean_needs_a_positive_scalar(p):
 
 
 def test_generalized_mean_needs_a_positive_floor():
-    with pytest.raises(ValueError, match=r"eps must be > 0, got 0"):
+    with pytest.raises(ValueError, match=r"eps must be a finite number > 0, got 0"):
         generalized_mean_pool(jnp.ones((1, 4, 4, 1)), 2, 3.0, eps=0)
 
 

@@ -122,14 +122,14 @@ def test_the_learned_choice_is_random_in_training_with_softmax_probabilities(ran
 
 
 def test_training_mixes_the_phases_and_teaches_the_scores(random):
-    operator = LearnedPolyphase(2, rngs=nnx.Rngs(0))
+    operator = LearnedPolyphase(2, rngs=nnx.Rngs(params=0))
     x = jnp.asarray(random.normal(size=(3, 4, 4, 2)), jnp.float32)
     weights = operator.select(x, train=True, key=jax.random.key(2))
     np.testing.assert_allclose(operator(x, train=True, key=jax.random.key(2)), polyphase_sample(x, weights), rtol=1e-6)
     gradient = nnx.grad(lambda operator: (operator(x, train=True, key=jax.random.key(2)) ** 2).sum())(operator)
     assert np.abs(gradient.score[...]).min() > 0
     assert np.abs(gradient.conv.kernel[...]).max() > 0
-    with pytest.raises(ValueError, match="LearnedPolyphase draws random weights in training: it needs a key, got None"):
+    with pytest.raises(ValueError, match="LearnedPolyphase needs a key in training, got None"):
         operator(x, train=True)
 
 
