@@ -12,7 +12,7 @@ from docs.pages import ROOT, Page, all_pages
 from strideflax.commands.command_line import program_parser
 from strideflax.config_file import read_config
 
-SECONDS = 180
+SECONDS = 400
 PLACEHOLDER = re.compile(r"\.\.\.|…")
 
 
