@@ -8,7 +8,7 @@ strided slices.
 * `implementation`: which formulation runs, and how to force one.
 * `convolution`, `formulations`: the three primitives of a convolution, and its formulations in XLA.
 * `windows`: maxima and sums as elementwise operations on slices, and their gradients.
-* `native`, `onednn`: oneDNN inside XLA's CPU programs.
+* `native`, `onednn`: oneDNN inside XLA's CPU programs; `foreign_call`: how they call C functions without Python.
 * `primitives`: all that touches JAX's unstable interfaces.
 """
 

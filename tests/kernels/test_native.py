@@ -163,6 +163,39 @@ def test_without_the_library_xla_computes_the_same(monkeypatch, random):
     jax.clear_caches()
 
 
+LARGE_WINDOWS = """
+import jax, jax.numpy as jnp, numpy as np
+from strideflax import conv
+for window in (15, 21, 35):
+    x, kernel = jnp.ones((2, 40, 40, 3)), jnp.ones((window, window, 3, 16))
+    gradient = jax.jit(jax.grad(lambda x, kernel: conv(x, kernel, padding=window // 2).sum(), 1))(x, kernel)
+    assert gradient[window // 2, window // 2, 0, 0] == 2 * 40 * 40
+"""
+
+
+@pytest.mark.parametrize("instruction_set", ["SSE41", "AVX", "AVX2", "AVX512_CORE"])
+def test_large_windows_do_not_end_the_process(instruction_set):
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instruction_set}
+    done = subprocess.run([sys.executable, "-c", LARGE_WINDOWS], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_kernels_that_were_tried_run():
+    assert onednn.is_known("brg_fwd:avx2+brgconv_1x1:avx2", "float32")
+    assert onednn.is_known("jit_bf16:avx512_core_bf16", "bfloat16")
+    for name in ("x64:gemm:jit", "ref:any", "brg_fwd:avx2+gemm:avx2", "brgconv:avx512_core_amx", ""):
+        assert not onednn.is_known(name, "float32")
+    assert not onednn.is_known("jit_bf16:avx512_core", "bfloat16")
+
+
+def test_without_llvmlite_xla_computes_it():
+    program = "import sys; sys.modules['llvmlite'] = None\nfrom strideflax import conv\nimport jax.numpy as jnp\n"
+    program += "from strideflax.kernels import onednn\n"
+    program += "print(onednn.version(), conv(jnp.ones((1, 3, 3, 8)), jnp.ones((3, 3, 8, 8)))[0, 1, 1, 0])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["None", "72.0"], done.stderr
+
+
 FIRST_OF_ALL = """
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
