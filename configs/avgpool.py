@@ -14,6 +14,4 @@ from configs.baseline import baseline
 
 def get_config(arg=None):
     """Return the baseline with `avg_pool` in every block that downsamples."""
-    config = baseline(arg)
-    config.model.downsample = "avg_pool"
-    return config
+    return baseline(arg, downsample="avg_pool")

@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 
-def baseline(arg: str | None = None) -> ConfigDict:
+def baseline(arg: str | None = None, *, downsample: str = "strided_conv") -> ConfigDict:
     """Return the strided mini-ResNet on CIFAR-10; ``arg`` "quick" is the same program on the embedded data set.
 
     "narrow" is half the width in bfloat16 for fewer epochs: a whole study of it takes two CPU cores some hours.
@@ -20,7 +20,7 @@ def baseline(arg: str | None = None) -> ConfigDict:
                 "widths": (64, 128, 256),
                 "blocks": (1, 1, 1),
                 "strides": (1, 2, 2),
-                "downsample": "strided_conv",
+                "downsample": downsample,
                 "window": None,  # the operator's own
                 "taps": None,
                 "placement": "after",

@@ -14,6 +14,4 @@ from configs.baseline import baseline
 
 def get_config(arg=None):
     """Return the baseline with `blur_pool` in every block that downsamples."""
-    config = baseline(arg)
-    config.model.downsample = "blur_pool"
-    return config
+    return baseline(arg, downsample="blur_pool")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from strideflax.__main__ import main
-from strideflax.benchmark import worker
+from strideflax.benchmark import contender_process
 from strideflax.benchmark.contenders import CONTENDERS
 from strideflax.process import keep_memory
 from strideflax.sweep.worker import train_folder
@@ -79,5 +79,5 @@ class TestPrograms:
         assert kept == ["strideflax.sweep.worker"]
 
     def test_a_benchmark_s_process(self, kept: list[str]) -> None:
-        worker._side(CONTENDERS["auto"])
+        contender_process._side(CONTENDERS["auto"])
         assert kept == ["strideflax.process"]

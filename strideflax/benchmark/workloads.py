@@ -245,7 +245,8 @@ def results_of(arrays: Iterable[np.ndarray]) -> dict[str, list[list[float]]]:
     return {"results": [projected(array) for array in arrays]}
 
 
-# operator, window, stride, size, channels in and out: as the shipped configs have them at 32 x 32 pixels, then wider maps
+# As the shipped configs have them at 32 x 32 pixels, then wider maps.
+SHAPE_FIELDS = ("operator", "window", "stride", "size", "in_features", "out_features")
 SHAPES = (
     ("max_pool", 2, 2, 16, 128, 128),
     ("max_pool", 2, 2, 16, 64, 64),
@@ -276,17 +277,9 @@ SHAPES = (
 def operators(dtype: str) -> list[Operator]:
     """Return every shape forward, and forward and backward; the stem's also as in a network, where images need no gradient."""
     listed = []
-    for operator, window, stride, size, in_features, out_features in SHAPES:
-        forward = Operator(
-            operator=operator,
-            window=window,
-            stride=stride,
-            size=size,
-            in_features=in_features,
-            out_features=out_features,
-            dtype=dtype,
-        )
+    for shape in SHAPES:
+        forward = Operator(**dict(zip(SHAPE_FIELDS, shape, strict=True)), dtype=dtype)
         listed += [forward, dataclasses.replace(forward, backward=True)]
-        if in_features == 3:
+        if forward.in_features == 3:
             listed.append(dataclasses.replace(forward, backward=True, input_gradient=False))
     return listed

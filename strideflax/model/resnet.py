@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -150,29 +151,16 @@ class Block(nnx.Module):
         if max(strides) > 1:
             entry = operator_entry(config.downsample)
             down, shortcut = replace(down, operator=entry.main), replace(shortcut, operator=entry.on_shortcut)
-        self.reduction = Reduction(
-            config,
-            in_features,
-            out_features,
-            down=down,
-            kernel_size=3,
-            relu=True,
-            streams=streams.within("reduction"),
-        )
+        reduction = partial(Reduction, config, in_features, out_features)
+        self.reduction = reduction(down=down, kernel_size=3, relu=True, streams=streams.within("reduction"))
         self.conv = StridedConv(
             self.reduction.out_features, out_features, stride=1, padding=config.padding, rngs=streams.rngs("conv")
         )
         self.norm = batch_norm(config, out_features)
         self.residual = config.residual
         if config.residual and (max(strides) > 1 or in_features != out_features):
-            self.shortcut: Reduction | None = Reduction(
-                config,
-                in_features,
-                out_features,
-                down=shortcut,
-                kernel_size=1,
-                relu=False,
-                streams=streams.within("shortcut"),
+            self.shortcut: Reduction | None = reduction(
+                down=shortcut, kernel_size=1, relu=False, streams=streams.within("shortcut")
             )
         else:
             self.shortcut = None

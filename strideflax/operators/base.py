@@ -216,11 +216,18 @@ class Stochastic(Downsample):
         return self.rngs()
 
 
-def passes_in_order(map_size: Sequence[int], layers: Sequence[Downsample]) -> tuple[WindowPass, ...]:
-    """Return the passes of ``layers``, each on the map that the one before it leaves."""
-    found: list[WindowPass] = []
-    for layer in layers:
-        for one in layer.passes(map_size):
-            found.append(one)
-            map_size = one.output_size(map_size)
-    return tuple(found)
+class Chain(Downsample):
+    """A downsampling layer that is itself a chain of layers, one after the other."""
+
+    def _layers(self) -> tuple[Downsample, ...]:
+        """Return the layers in the order in which they are applied."""
+        return ()
+
+    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
+        """Return the passes of all layers, each on the map that the one before it leaves."""
+        found: list[WindowPass] = []
+        for layer in self._layers():
+            for one in layer.passes(map_size):
+                found.append(one)
+                map_size = one.output_size(map_size)
+        return tuple(found)

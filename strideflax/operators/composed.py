@@ -6,12 +6,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.base import Downsample, passes_in_order
+from strideflax.operators.base import Chain, Downsample
 from strideflax.operators.blur import BlurPool, blur_pool
 from strideflax.operators.conv import conv
 from strideflax.operators.geometry import centred, per_axis, spatial_size
 from strideflax.operators.pool import AvgPool, avg_pool
-from strideflax.operators.receptive_field import WindowPass
 from strideflax.operators.strided import StridedConv
 
 
@@ -59,7 +58,7 @@ def resnet_d_shortcut(x: Array, kernel: Array, *, stride: int | Sequence[int] = 
     return conv(avg_pool(x, strides, padding=centred(padding, strides)), kernel)
 
 
-class ConvBlur(Downsample):
+class ConvBlur(Chain):
     """A dense convolution (3 x 3 by default), ReLU, then `BlurPool` of 3 taps: the antialiased strided convolution.
 
     ``y = blur(relu(conv(x)))[::s]``, at s^2 times the strided convolution's cost, with a low-pass right before the
@@ -86,12 +85,11 @@ class ConvBlur(Downsample):
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
         return self.blur._at_stride(nnx.relu(self.conv(x)), stride)
 
-    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
-        """Return the convolution's pass at stride 1 and the filter's."""
-        return passes_in_order(map_size, (self.conv, self.blur))
+    def _layers(self) -> tuple[Downsample, ...]:
+        return self.conv, self.blur
 
 
-class BlurProjection(Downsample):
+class BlurProjection(Chain):
     """A blur and then a 1 x 1 convolution, ``y = conv1x1(blur(x)[::s])``: the shortcut beside `ConvBlur`.
 
     A projection is linear, so it commutes with the filter and comes after it, on the small map. Phase and border as
@@ -112,12 +110,11 @@ class BlurProjection(Downsample):
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
         return self.conv(self.blur._at_stride(x, stride))
 
-    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
-        """Return the filter's pass and the convolution's on the small map."""
-        return passes_in_order(map_size, (self.blur, self.conv))
+    def _layers(self) -> tuple[Downsample, ...]:
+        return self.blur, self.conv
 
 
-class ResNetD(Downsample):
+class ResNetD(Chain):
     """A strided convolution (3 x 3 by default), on whose shortcut stands `MeanProjection`: ResNet-D's tweak.
 
     The main path is `StridedConv`. Phase 0 on the main path, the mean's on the shortcut, half a pixel at stride 2: a residual
@@ -140,12 +137,11 @@ class ResNetD(Downsample):
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
         return self.conv._at_stride(x, stride)
 
-    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
-        """Return the strided convolution's pass."""
-        return self.conv.passes(map_size)
+    def _layers(self) -> tuple[Downsample, ...]:
+        return (self.conv,)
 
 
-class MeanProjection(Downsample):
+class MeanProjection(Chain):
     """A mean over blocks and then a 1 x 1 convolution, ``y = conv1x1(avg_pool(x, s, s))``: ResNet-D's shortcut.
 
     The 1 x 1 convolution at stride s looks at one pixel of every s^2; the mean looks at all, for the price of its adds.
@@ -165,9 +161,8 @@ class MeanProjection(Downsample):
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
         return self.conv(self.mean._at_stride(x, stride))
 
-    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
-        """Return the mean's pass and the convolution's on the small map."""
-        return passes_in_order(map_size, (self.mean, self.conv))
+    def _layers(self) -> tuple[Downsample, ...]:
+        return self.mean, self.conv
 
 
 def _dense_conv(layer: Downsample, rngs: nnx.Rngs | None) -> StridedConv:

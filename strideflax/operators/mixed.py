@@ -28,11 +28,7 @@ def max_avg_pool(
     """Add the maximum and the mean of each window, both over its real pixels alone.
 
     Args:
-        x: ``[batch, *spatial, channels]``, floating point, one to three spatial axes.
-        window: size of the window, an int or one per axis.
-        stride: step between windows; the window's size if None.
-        padding: as in `strideflax.conv`; zero padding is neither a candidate nor counted.
-        dilation: distance between taps.
+        x, window, stride, padding, dilation: as in `strideflax.avg_pool`; zero padding is neither a candidate nor counted.
 
     Returns:
         ``[batch, *output_size, channels]``; means are taken in float32 or better.

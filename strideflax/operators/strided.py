@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.base import Downsample, passes_in_order, streams
+from strideflax.operators.base import Chain, Downsample, streams
 from strideflax.operators.conv import conv, conv_window
 from strideflax.operators.geometry import Padding, centred, make_window, per_axis, spatial_size
 from strideflax.operators.pool import MaxPool, max_over
@@ -111,7 +111,7 @@ class Subsample(Downsample):
         return (WindowPass(window=window, features=self.in_features),)
 
 
-class ConvPool(Downsample):
+class ConvPool(Chain):
     """A dense convolution (3 x 3 by default), then a maximum over windows as large as the stride.
 
     The "ConvPool" of Springenberg et al. 2015: the convolution sees every position, at s^2 times the strided one's cost.
@@ -135,6 +135,5 @@ class ConvPool(Downsample):
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
         return self.pool._at_stride(self.conv(x), stride)
 
-    def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
-        """Return the convolution's pass and the pool's."""
-        return passes_in_order(map_size, (self.conv, self.pool))
+    def _layers(self) -> tuple[Downsample, ...]:
+        return self.conv, self.pool

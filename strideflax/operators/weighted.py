@@ -31,11 +31,7 @@ def soft_pool(
     ``sum_t x[t] exp(x[t]) / sum_t exp(x[t])``, computed from ``x[t] - max x``, so that no exponential overflows.
 
     Args:
-        x: ``[batch, *spatial, channels]``, one to three spatial axes.
-        window: size of the window, an int or one per axis.
-        stride: step between windows; the window's size if None.
-        padding: as in `strideflax.conv`; zero padding has no weight.
-        dilation: distance between taps.
+        x, window, stride, padding, dilation: as in `strideflax.max_pool`; zero padding has no weight.
 
     Returns:
         ``[batch, *output_size, channels]``; weights are computed in float32 or better.

@@ -1,14 +1,10 @@
 """The operator that CONTRIBUTING.md adds is really added: its file and its line, to a copy of the library."""
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from docs.pages import ROOT, Page
+from library_copy import block_with, copy_with, python_in
 
 TABLE = "DOWNSAMPLERS: dict[str, Operator] = {\n"
 IMPORTS = "from strideflax.operators.base import Downsample\n"
@@ -17,48 +13,18 @@ IMPORTS = "from strideflax.operators.base import Downsample\n"
 @pytest.fixture(scope="module")
 def source() -> str:
     """The operator's file, as the page shows it."""
-    blocks = Page(ROOT / "CONTRIBUTING.md").blocks("python")
-    (found,) = [block for block in blocks if "class MidrangePool" in block]
-    return found
+    return block_with("python", "class MidrangePool")
 
 
 @pytest.fixture(scope="module")
-def line() -> str:
-    """Its line in the table, as the page shows it."""
-    blocks = Page(ROOT / "CONTRIBUTING.md").blocks("text")
-    (found,) = [block for block in blocks if "Operator(" in block]
-    return found
-
-
-@pytest.fixture(scope="module")
-def library(source: str, line: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(source: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the library, its configs, tests and documentation, with the operator."""
-    folder = tmp_path_factory.mktemp("library")
-    without = shutil.ignore_patterns("__pycache__", "generated", "_build")
-    for name in ("strideflax", "configs", "tests", "docs", "notebooks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=without)
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    operators = folder / "strideflax" / "operators"
-    (operators / "midrange.py").write_text(source)
-    table = operators / "table.py"
-    text = table.read_text()
-    assert text.count(TABLE) == text.count(IMPORTS) == 1
-    text = text.replace(IMPORTS, f"{IMPORTS}from strideflax.operators.midrange import MidrangePool\n")
-    table.write_text(text.replace(TABLE, TABLE + line))
-    return folder
-
-
-def python(library: Path, *words: str) -> str:
-    """Run Python in the copy and return what it printed."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(library), str(library / "docs"), str(library / "notebooks")]),
+    changes = {
+        IMPORTS: "from strideflax.operators.midrange import MidrangePool\n",
+        TABLE: block_with("text", "Operator("),
     }
-    done = subprocess.run(
-        [sys.executable, *words], cwd=library, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    files = {"strideflax/operators/midrange.py": source}
+    return copy_with(tmp_path_factory.mktemp("library"), files, "strideflax/operators/table.py", changes)
 
 
 def test_a_net_trains_with_the_new_operator(library: Path):
@@ -69,18 +35,18 @@ def test_a_net_trains_with_the_new_operator(library: Path):
         "--config.data.test_count=100",
         "--config.epochs=1",
     ]
-    python(library, "-m", "strideflax", "train", *words)
+    python_in(library, "-m", "strideflax", "train", *words)
     assert (library / "run" / "result.json").exists()
 
 
 def test_the_table_s_tests_run_on_it(library: Path):
-    printed = python(library, "-m", "pytest", "-n", "0", "-k", "midrange_pool", "tests/operators/test_table.py")
+    printed = python_in(library, "-m", "pytest", "-n", "0", "-k", "midrange_pool", "tests/operators/test_table.py")
     assert " passed" in printed
     assert "failed" not in printed
 
 
 def test_the_documentation_site_has_its_page(library: Path):
-    page = python(library, "-c", "from site_pages.operators import page; print(page('midrange_pool'))")
+    page = python_in(library, "-c", "from site_pages.operators import page; print(page('midrange_pool'))")
     assert "# midrange_pool" in page
     assert "where only the span of a window's values matters" in page
     assert "| after the block's first convolution | 1.56 | 1.00 |" in page
