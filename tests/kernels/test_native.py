@@ -164,12 +164,14 @@ def test_without_the_library_xla_computes_the_same(monkeypatch, random):
 
 
 LARGE_WINDOWS = """
-import jax, jax.numpy as jnp, numpy as np
+import jax, jax.numpy as jnp
 from strideflax import conv
-for window in (15, 21, 35):
-    x, kernel = jnp.ones((2, 40, 40, 3)), jnp.ones((window, window, 3, 16))
-    gradient = jax.jit(jax.grad(lambda x, kernel: conv(x, kernel, padding=window // 2).sum(), 1))(x, kernel)
-    assert gradient[window // 2, window // 2, 0, 0] == 2 * 40 * 40
+for window in (15, 17, 35):
+    for inputs, outputs in ((3, 16), (3, 7), (5, 8)):
+        x, kernel = jnp.ones((2, 64, 64, inputs)), jnp.ones((window, window, inputs, outputs))
+        both = jax.jit(jax.grad(lambda x, kernel: conv(x, kernel, padding=window // 2).sum(), (0, 1)))(x, kernel)
+        assert both[0][0, 32, 32, 0] == window**2 * outputs
+        assert both[1][window // 2, window // 2, 0, 0] == 2 * 64 * 64
 """
 
 
