@@ -63,14 +63,21 @@ ENDINGS = {
 INTERRUPTS = 50
 INTERRUPTED = f"""
     choice = random.Random(TRIAL)
+    swallowed = []
+    def note(unraisable):
+        swallowed.append(repr(unraisable.object))
+        waiting.set()
+    sys.unraisablehook = note
     def interrupt():
-        for _ in range({INTERRUPTS}):
+        while True:
             time.sleep(choice.uniform(0, 0.05))
-            waiting.wait()
+            if not waiting.wait(60):
+                print("an interrupt was lost", swallowed, flush=True)
+                os._exit(1)
             waiting.clear()
             os.kill(os.getpid(), signal.SIGINT)
     waiting = threading.Event()
-    threading.Thread(target=interrupt).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     BESIDES
     raised = 0
     while raised < {INTERRUPTS}:
@@ -80,7 +87,7 @@ INTERRUPTED = f"""
         except KeyboardInterrupt:
             raised += 1
     np.testing.assert_array_equal(f(x, kernel), right)
-    print("right")
+    print("right", *swallowed)
     sys.stdout.flush()
     os._exit(0)  # without waiting for the threads
 """
@@ -117,20 +124,25 @@ KERNEL = f"""
 from jupyter_client.manager import start_new_kernel
 
 manager, client = start_new_kernel(kernel_name="python3")
+def wait_for(receive, asked, kind):
+    while True:
+        message = receive(timeout=300)
+        if message["msg_type"] == kind and message["parent_header"].get("msg_id") == asked:
+            return message
+
 def execute(code, interrupt=None):
-    asked = client.execute(code)
+    asked = client.execute(code, stop_on_error=False)  # or the next cell may not run
     if interrupt is not None:
+        wait_for(client.get_iopub_msg, asked, "execute_input")
         time.sleep(interrupt)
         manager.interrupt_kernel()
-    while (reply := client.get_shell_msg(timeout=300))["parent_header"].get("msg_id") != asked:
-        pass
-    return reply["content"]
+    return wait_for(client.get_shell_msg, asked, "execute_reply")["content"]
 
 if __name__ == "__main__":
     assert execute(open("program.py").read())["status"] == "ok"
     choice = random.Random(TRIAL)
     for _ in range({INTERRUPTS}):
-        reply = execute("repeat()", interrupt=choice.uniform(0.05, 0.2))
+        reply = execute("repeat()", interrupt=choice.uniform(0, 0.2))
         assert reply["ename"] == "KeyboardInterrupt", reply
     assert execute("np.testing.assert_array_equal(f(x, kernel), right)")["status"] == "ok"
     client.stop_channels()
