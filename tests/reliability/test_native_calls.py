@@ -133,7 +133,7 @@ def wait_for(receive, asked, kind):
 def execute(code, interrupt=None):
     asked = client.execute(code, stop_on_error=False)  # or the next cell may not run
     if interrupt is not None:
-        wait_for(client.get_iopub_msg, asked, "execute_input")
+        wait_for(client.get_iopub_msg, asked, "stream")
         time.sleep(interrupt)
         manager.interrupt_kernel()
     return wait_for(client.get_shell_msg, asked, "execute_reply")["content"]
@@ -142,7 +142,7 @@ if __name__ == "__main__":
     assert execute(open("program.py").read())["status"] == "ok"
     choice = random.Random(TRIAL)
     for _ in range({INTERRUPTS}):
-        reply = execute("repeat()", interrupt=choice.uniform(0, 0.2))
+        reply = execute("print('begun', flush=True); repeat()", interrupt=choice.uniform(0, 0.2))
         assert reply["ename"] == "KeyboardInterrupt", reply
     assert execute("np.testing.assert_array_equal(f(x, kernel), right)")["status"] == "ok"
     client.stop_channels()
