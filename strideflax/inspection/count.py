@@ -83,14 +83,14 @@ def _block(block: Block, before: Layer) -> tuple[list[Layer], Alignment]:
     main.append(_norm(block.norm, f"{block.name}/norm", main[-1]))
     if not block.residual:
         return main, Alignment(block=block.name, shift=None)
-    shortcut = _reduction(block.shortcut, f"{block.name}/shortcut", before) if block.shortcut is not None else []
-    ends = (main[-1], shortcut[-1] if shortcut else before)
-    merged = [merge_fields(*pair) for pair in zip(*(end.fields for end in ends), strict=True)]
-    total = _unchanged(f"{block.name}/add", "add", main[-1])
-    total = replace(total, fields=tuple(field for field, _ in merged))
+    shortcut = [] if block.shortcut is None else _reduction(block.shortcut, f"{block.name}/shortcut", before)
+    beside = shortcut[-1] if shortcut else before
+    vertical, down = merge_fields(main[-1].fields[0], beside.fields[0])
+    horizontal, right = merge_fields(main[-1].fields[1], beside.fields[1])
+    total = replace(_unchanged(f"{block.name}/add", "add", main[-1]), fields=(vertical, horizontal))
     alignment = Alignment(
         block=block.name,
-        shift=tuple(shift for _, shift in merged),
+        shift=(down, right),
         adaptive=any(row.adaptive for row in main),
         whole_map=any(row.whole_map for row in main),
     )
@@ -109,13 +109,13 @@ def _reduction(reduction: Reduction, path: str, before: Layer) -> list[Layer]:
 
 
 def _operator(layer: Downsample, name: str, before: Layer) -> Layer:
+    height, width = before.size
     try:
         passes = layer.passes(before.size)
     except ValueError as error:
-        height, width = before.size
         raise InputSizeError(f"the image is too small: {name} gets a map of {height} x {width}: {error}") from None
     size, macs, padding_macs = _cost(passes, before.size)
-    larger = layer.passes([2 * n for n in before.size])
+    larger = layer.passes((2 * height, 2 * width))
     return Layer(
         name=name,
         operator=_operator_name(layer),
@@ -165,7 +165,7 @@ def _norm(norm: nnx.BatchNorm, name: str, before: Layer) -> Layer:
 
 def _classifier(head: nnx.Linear, before: Layer) -> list[Layer]:
     """Return the rows of the mean over all positions and of the linear layer, both float32."""
-    (height, width), channels = before.size, before.output[2]
+    height, width, channels = before.output
     window = WindowPass(window=Window.dense(before.size).at_stride(before.size), features=channels)
     mean = Layer(
         name="mean",

@@ -1,5 +1,7 @@
 """A picture of what the network's stages see: the receptive fields of their central outputs over an image."""
 
+import itertools
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -10,10 +12,14 @@ from strideflax.inspection.record import Inspection, Layer
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#0072b2", "#f0e442")
 
 
-def stage_ends(inspection: Inspection) -> list[tuple[str, Layer]]:
-    """Return the last layer of the stem and of each stage, with the name of what ends there."""
-    ends = {layer.name.split("/")[0].removesuffix("_pool"): layer for layer in inspection.layers}
-    return [(name, layer) for name, layer in ends.items() if name not in ("mean", "head")]
+def stage_ends(inspection: Inspection) -> dict[str, Layer]:
+    """Return the last layer of the stem and of each stage, by the name of what ends there."""
+    ends = {}
+    for layer in inspection.layers:
+        part = layer.name.split("/")[0].removesuffix("_pool")
+        if part not in ("mean", "head"):
+            ends[part] = layer
+    return ends
 
 
 def central_box(layer: Layer) -> tuple[float, float, float, float]:
@@ -21,9 +27,11 @@ def central_box(layer: Layer) -> tuple[float, float, float, float]:
 
     Pixel 0 covers -0.5 to 0.5. On an even map the central output is the one right below the middle.
     """
-    centres = [field.start + (n // 2) * field.jump for field, n in zip(layer.fields, layer.size, strict=True)]
-    top, left = (centre - field.size / 2 for field, centre in zip(layer.fields, centres, strict=True))
-    return top, left, layer.fields[0].size, layer.fields[1].size
+    vertical, horizontal = layer.fields
+    height, width = layer.size
+    top = vertical.start + height // 2 * vertical.jump - vertical.size / 2
+    left = horizontal.start + width // 2 * horizontal.jump - horizontal.size / 2
+    return top, left, vertical.size, horizontal.size
 
 
 def draw_fields(inspection: Inspection, image: NDArray) -> Figure:
@@ -38,7 +46,7 @@ def draw_fields(inspection: Inspection, image: NDArray) -> Figure:
     height, width = inspection.size
     axes.imshow(image, interpolation="nearest", extent=(-0.5, width - 0.5, height - 0.5, -0.5))
     low, high = [-0.5, -0.5], [height - 0.5, width - 0.5]
-    for (name, layer), colour in zip(stage_ends(inspection), COLOURS * len(inspection.layers), strict=False):
+    for (name, layer), colour in zip(stage_ends(inspection).items(), itertools.cycle(COLOURS), strict=False):
         top, left, rows, columns = central_box(layer)
         label = f"{name}: {rows} x {columns} px, jump {layer.fields[0].jump}"
         axes.add_patch(Rectangle((left, top), columns, rows, fill=False, edgecolor=colour, linewidth=2.2, label=label))

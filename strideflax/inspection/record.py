@@ -57,13 +57,14 @@ class Layer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain values; per-axis values are [vertical, horizontal]."""
+        vertical, horizontal = self.fields
         return {
             "name": self.name,
             "operator": self.operator,
             "output": list(self.output),
-            "receptive_field": [field.size for field in self.fields],
-            "jump": [field.jump for field in self.fields],
-            "start": [field.start for field in self.fields],
+            "receptive_field": [vertical.size, horizontal.size],
+            "jump": [vertical.jump, horizontal.jump],
+            "start": [vertical.start, horizontal.start],
             "phase_depends_on_image": self.adaptive,
             "sees_whole_map": self.whole_map,
             "params": self.params,
@@ -93,7 +94,7 @@ class Alignment:
 
     @property
     def verdict(self) -> str:
-        """One phrase."""
+        """One phrase, e.g. "misaligned by (0.5, 0.5) px"."""
         if self.shift is None:
             return "no shortcut"
         reason = " (one phase per image, shared by both paths)" if self.adaptive else ""
@@ -101,6 +102,11 @@ class Alignment:
         if any(self.shift):
             return f"misaligned by ({self.shift[0]:g}, {self.shift[1]:g}) px{reason}"
         return f"aligned{reason}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the block's name, its shift and the verdict as plain values."""
+        shift = None if self.shift is None else list(self.shift)
+        return {"block": self.block, "shift_pixels": shift, "verdict": self.verdict}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +157,5 @@ class Inspection:
             "padding_share": self.padding_share,
             "activation_bytes": self.activation_bytes,
             "layers": [layer.to_dict() | {"macs_share": self.macs_share(layer)} for layer in self.layers],
-            "alignments": [
-                {"block": a.block, "shift_pixels": a.shift and list(a.shift), "verdict": a.verdict}
-                for a in self.alignments
-            ],
+            "alignments": [alignment.to_dict() for alignment in self.alignments],
         }

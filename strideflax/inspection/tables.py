@@ -49,8 +49,8 @@ def comparison_table(left: Inspection, right: Inspection, names: tuple[str, str]
 def interleaved(left: Sequence[Layer], right: Sequence[Layer]) -> list[Layer]:
     """Return one layer per name: those of ``left``, and the others of ``right`` each after what it follows there."""
     merged, place = list(left), 0
+    names = [layer.name for layer in left]
     for layer in right:
-        names = [known.name for known in merged]
         if layer.name not in names:
             merged.insert(place, layer)
             names.insert(place, layer.name)
@@ -59,12 +59,13 @@ def interleaved(left: Sequence[Layer], right: Sequence[Layer]) -> list[Layer]:
 
 
 def _cells(layer: Layer, found: Inspection) -> tuple[str, ...]:
+    vertical, horizontal = layer.fields
     return (
         layer.operator,
         _shape(layer),
-        _pair([field.size for field in layer.fields]),
-        _pair([field.jump for field in layer.fields]),
-        "varies" if layer.adaptive else _pair([field.start for field in layer.fields]),
+        _pair(vertical.size, horizontal.size),
+        _pair(vertical.jump, horizontal.jump),
+        "varies" if layer.adaptive else _pair(vertical.start, horizontal.start),
         _quantity(layer.params),
         _quantity(layer.macs),
         f"{layer.padding_macs / layer.macs:.0%}" if layer.padding_macs else "",
@@ -76,8 +77,8 @@ def _cells(layer: Layer, found: Inspection) -> tuple[str, ...]:
 def _short_cells(layer: Layer | None, narrow: bool) -> list[str]:
     cells = ["-", "", "", ""]
     if layer is not None:
-        field = _pair([field.size for field in layer.fields])
-        cells = [_shape(layer), field, _quantity(layer.params), _quantity(layer.macs)]
+        vertical, horizontal = layer.fields
+        cells = [_shape(layer), _pair(vertical.size, horizontal.size), _quantity(layer.params), _quantity(layer.macs)]
     if narrow:
         del cells[2]
     return cells
@@ -118,11 +119,12 @@ def _table(title: str) -> Table:
 
 
 def _shape(layer: Layer) -> str:
-    return "×".join(str(n) for n in layer.output)
+    height, width, channels = layer.output
+    return f"{height}×{width}×{channels}"
 
 
-def _pair(values: Sequence[float]) -> str:
-    return f"{values[0]:g}" if values[0] == values[1] else f"{values[0]:g}×{values[1]:g}"
+def _pair(vertical: float, horizontal: float) -> str:
+    return f"{vertical:g}" if vertical == horizontal else f"{vertical:g}×{horizontal:g}"
 
 
 def _quantity(number: int) -> str:

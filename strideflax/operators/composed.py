@@ -11,7 +11,7 @@ from strideflax.operators.blur import BlurPool, blur_pool
 from strideflax.operators.conv import conv
 from strideflax.operators.geometry import centred, per_axis, spatial_size
 from strideflax.operators.pool import AvgPool, avg_pool
-from strideflax.operators.strided import StridedConv
+from strideflax.operators.strided import StridedConv, dense_conv
 
 
 def conv_blur(
@@ -59,7 +59,7 @@ def resnet_d_shortcut(x: Array, kernel: Array, *, stride: int | Sequence[int] = 
 
 
 class ConvBlur(Chain):
-    """A dense convolution (3 x 3 by default), ReLU, then `BlurPool` of 3 taps: the antialiased strided convolution.
+    """A dense convolution (3 x 3 by default), ReLU, then `BlurPool` (3 taps by default): an antialiased strided convolution.
 
     ``y = blur(relu(conv(x)))[::s]``, at s^2 times the strided convolution's cost, with a low-pass right before the
     subsampling. ``window`` is the convolution's, as for every operator that convolves, since the model hands it the
@@ -78,7 +78,7 @@ class ConvBlur(Chain):
 
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the convolution and the filter."""
-        self.conv = _dense_conv(self, rngs)
+        self.conv = dense_conv(self, rngs)
         self.blur = BlurPool(self.out_features, stride=self.stride, window=self.taps, padding=self.padding)
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
@@ -103,7 +103,7 @@ class BlurProjection(Chain):
 
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the filter and the convolution."""
-        self.conv = _dense_conv(self, rngs)
+        self.conv = dense_conv(self, rngs)
         self.blur = BlurPool(self.in_features, stride=self.stride, window=self.taps, padding=self.padding)
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
@@ -155,7 +155,7 @@ class MeanProjection(Chain):
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the mean and the convolution."""
         self.mean = AvgPool(self.in_features, stride=self.stride, padding=self.padding)
-        self.conv = _dense_conv(self, rngs)
+        self.conv = dense_conv(self, rngs)
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
@@ -163,11 +163,3 @@ class MeanProjection(Chain):
 
     def _layers(self) -> tuple[Downsample, ...]:
         return self.mean, self.conv
-
-
-def _dense_conv(layer: Downsample, rngs: nnx.Rngs | None) -> StridedConv:
-    """Return the layer's convolution at stride 1, with its window and padding."""
-    ones = (1,) * len(layer.stride)
-    return StridedConv(
-        layer.in_features, layer.out_features, stride=ones, window=layer.window, padding=layer.padding, rngs=rngs
-    )

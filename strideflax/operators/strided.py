@@ -90,6 +90,14 @@ class StridedConv(Downsample):
         return (WindowPass(window=window, fan_in=self.in_features, features=self.out_features),)
 
 
+def dense_conv(layer: Downsample, rngs: nnx.Rngs | None) -> StridedConv:
+    """Return a convolution at stride 1 with the channels, window and padding of ``layer``, which it is a part of."""
+    ones = (1,) * len(layer.stride)
+    return StridedConv(
+        layer.in_features, layer.out_features, stride=ones, window=layer.window, padding=layer.padding, rngs=rngs
+    )
+
+
 class Subsample(Downsample):
     """Keep every ``stride``-th pixel: ``y[i] = x[s i]``.
 
@@ -125,10 +133,7 @@ class ConvPool(Chain):
 
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the convolution and the pool."""
-        self.conv = StridedConv(
-            self.in_features, self.out_features, stride=(1,) * len(self.stride), window=self.window,
-            padding=self.padding, rngs=rngs,
-        )  # fmt: skip
+        self.conv = dense_conv(self, rngs)
         self.pool = MaxPool(self.out_features, stride=self.stride, padding=self.padding)
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:

@@ -134,10 +134,10 @@ def test_modules_are_their_functions(padding, random, float64):
 
 def test_stages():
     pool = GeMPool(4, stride=(2, 1))
-    (stage,) = pool.passes((8, 8))
+    (one,) = pool.passes((8, 8))
     assert pool.window == (2, 1)
-    assert stage.output_size((8, 8)) == (4, 8)
-    assert stage.macs((8, 8)) == 2 * 4 * 8 * 4
+    assert one.output_size((8, 8)) == (4, 8)
+    assert one.macs((8, 8)) == 2 * 4 * 8 * 4
     assert pool.phase((8, 8)) == (0.5, 0)
 
 

@@ -143,9 +143,9 @@ def test_gradients(random):
 @pytest.mark.parametrize(("cls", "taps"), [(Polyphase, 0), (AdaptivePolyphase, 4), (LearnedPolyphase, 4 * 9 * 16)])
 def test_stages_dense_and_phase(cls, taps):
     operator = cls(3, rngs=nnx.Rngs(0))
-    (stage,) = operator.passes((7, 6))
-    assert stage.output_size((7, 6)) == (4, 3)
-    assert stage.macs((7, 6)) == 12 * 3 * taps
+    (one,) = operator.passes((7, 6))
+    assert one.output_size((7, 6)) == (4, 3)
+    assert one.macs((7, 6)) == 12 * 3 * taps
     assert operator.phase((7, 6)) is None
     x = jnp.ones((1, 7, 6, 3))
     assert operator.dense(x) is x

@@ -105,9 +105,9 @@ def test_modules_are_the_functions_and_sample_a_dense_map(cls, factor, macs, ran
         np.testing.assert_array_equal(y, function(x, padding=padding))
         np.testing.assert_array_equal(operator.dense(x)[:, ::2, ::2], y)
         assert operator.phase((7, 6)) == (0.5, 0.5)
-        (stage,) = operator.passes((7, 6))
-        assert stage.output_size((7, 6)) == (4, 3)
-        assert stage.macs((7, 6)) == 12 * macs
+        (one,) = operator.passes((7, 6))
+        assert one.output_size((7, 6)) == (4, 3)
+        assert one.macs((7, 6)) == 12 * macs
     assert cls(3, stride=(2, 1)).out_features == 3 * min(factor, 2)
 
 

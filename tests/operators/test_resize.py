@@ -87,9 +87,9 @@ def test_the_module_is_the_function_and_samples_a_dense_map(random):
         np.testing.assert_allclose(operator.dense(x)[:, ::2, ::3], y, rtol=1e-6, atol=1e-6)
         assert operator.phase((7, 8)) == (0.5, 1.0)
         assert [f.size for f in receptive_fields(operator.passes((7, 8)))] == [4, 5]
-        (stage,) = operator.passes((7, 8))
-        assert stage.output_size((7, 8)) == y.shape[1:3]
-        assert stage.macs((7, 8)) == 4 * 3 * (4 + 5) * 3
+        (one,) = operator.passes((7, 8))
+        assert one.output_size((7, 8)) == y.shape[1:3]
+        assert one.macs((7, 8)) == 4 * 3 * (4 + 5) * 3
 
 
 def test_a_map_too_small_for_its_border_says_what_to_use():

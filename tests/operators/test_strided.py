@@ -39,10 +39,10 @@ def test_strided_conv_computes_in_its_input_s_type_over_a_float32_kernel():
 
 
 def test_stage_of_a_convolution_counts_its_channels():
-    (stage,) = StridedConv(3, 16, rngs=nnx.Rngs(0)).passes((32, 32))
-    assert stage.macs((32, 32)) == 16 * 16 * 9 * 3 * 16
+    (one,) = StridedConv(3, 16, rngs=nnx.Rngs(0)).passes((32, 32))
+    assert one.macs((32, 32)) == 16 * 16 * 9 * 3 * 16
     dense, pool = ConvPool(3, 16, rngs=nnx.Rngs(0)).passes((32, 32))
-    assert dense.macs((32, 32)) == 4 * stage.macs((32, 32))
+    assert dense.macs((32, 32)) == 4 * one.macs((32, 32))
     assert pool.macs((32, 32)) == 16 * 16 * 4 * 16
 
 

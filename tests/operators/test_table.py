@@ -70,8 +70,8 @@ def test_output_size_is_n_over_s_rounded_up_and_stages_say_so(name):
             out = jax.eval_shape(operator, jax.ShapeDtypeStruct((2, *size, 1), jnp.float32))
             assert out.shape == (2, *expected, operator.out_features), describe(operator)
             reached = size
-            for stage in operator.passes(size):
-                reached = stage.output_size(reached)
+            for one in operator.passes(size):
+                reached = one.output_size(reached)
             assert reached == expected, describe(operator)
 
 

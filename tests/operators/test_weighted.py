@@ -196,8 +196,8 @@ def test_lip_is_finite_on_constant_and_single_pixel_maps():
 
 def test_stages():
     for cls in (SoftPool, StochasticPool):
-        (stage,) = cls(4, stride=(2, 1), window=3).passes((8, 8))
-        assert stage.macs((8, 8)) == 3 * 4 * 8 * 4
+        (one,) = cls(4, stride=(2, 1), window=3).passes((8, 8))
+        assert one.macs((8, 8)) == 3 * 4 * 8 * 4
     lip = LIP(4, rngs=nnx.Rngs(0))
     logits, window = lip.passes((8, 8))
     assert (logits.macs((8, 8)), window.macs((8, 8))) == (8 * 8 * 4 * 4, 4 * 4 * 4 * 4)
