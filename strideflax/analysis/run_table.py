@@ -25,10 +25,10 @@ import pandas as pd
 
 from strideflax.config_values import flat, with_not_set_as_before
 from strideflax.errors import UserError, one_line
+from strideflax.training.result import FINISHED
 from strideflax.training.run_folder import read_json, read_metrics
 
 SHIPPED = Path(__file__).parent / "shipped"
-FINISHED = "finished"
 OUTCOMES = ("test_accuracy", "test_loss", "val_accuracy", "val_loss", "train_loss")
 COUNTS = ("macs", "params")
 COSTS = (*COUNTS, "images_per_second", "train_seconds", "compile_seconds")

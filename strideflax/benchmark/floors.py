@@ -11,7 +11,7 @@ from typing import Any
 
 from strideflax.benchmark.ratios import measure_ratios
 from strideflax.benchmark.remote import RemoteContender
-from strideflax.benchmark.workloads import Operator
+from strideflax.benchmark.workloads import OperatorCall
 
 CORES = 1
 ATTEMPTS = 3  # a median below its floor is measured again: other programs come and go, a regression stays
@@ -21,14 +21,14 @@ ATTEMPTS = 3  # a median below its floor is measured again: other programs come 
 class Floor:
     """An operator, forward and backward, and the ratio to the plain formulation's time that it must reach."""
 
-    workload: Operator
+    workload: OperatorCall
     ratio: float
 
 
 def _floor(
     ratio: float, operator: str, window: int, stride: int, size: int, in_features: int, out_features: int
 ) -> Floor:
-    workload = Operator(
+    workload = OperatorCall(
         operator=operator, window=window, stride=stride, size=size, in_features=in_features, out_features=out_features,
         backward=True, batch=16,
     )  # fmt: skip

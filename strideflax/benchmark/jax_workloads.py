@@ -13,7 +13,7 @@ from jax import Array
 
 from strideflax.benchmark import workloads
 from strideflax.benchmark.contenders import Contender, Prepared
-from strideflax.benchmark.workloads import Increment, Operator, Product, Step, Workload
+from strideflax.benchmark.workloads import Increment, OperatorCall, Product, Step, Workload
 from strideflax.config import Config
 from strideflax.data.augment import normalize
 from strideflax.environment import describe_device, versions
@@ -46,7 +46,7 @@ def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared
     """Return ``workload`` compiled; a step's initial weights are stored in ``weights`` for the others."""
     if isinstance(workload, Step):
         return _step(workload, weights)
-    if isinstance(workload, Operator):
+    if isinstance(workload, OperatorCall):
         return _operator(workload)
     return _product(workload) if isinstance(workload, Product) else _increment(workload)
 
@@ -57,7 +57,7 @@ def _step(workload: Step, weights: Path) -> Prepared:
     graph, split = model_structure(config), workload.images()
     sharding, replicated = data_sharding(config.batch_size)
     keys = jnp.stack([jax.random.key(config.seed + n) for n in range(workload.seeds)])
-    orders = np.tile(np.arange(len(split)), (workload.seeds, 1))  # one a seed, as in runs
+    orders = np.tile(np.arange(len(split)), (workload.seeds, 1))  # one per seed, as in runs
     states = jax.jit(jax.vmap(partial(initial_state, config, optimizer)), out_shardings=replicated)(keys)
     first = jax.tree.map(lambda leaf: leaf[0], states)
     _store_weights(first, weights)
@@ -100,7 +100,7 @@ def _store_weights(state: TrainState, path: Path) -> None:
     np.savez(path, **arrays)
 
 
-def forward_of(workload: Operator) -> Callable[[Array, Array], Array]:
+def forward_of(workload: OperatorCall) -> Callable[[Array, Array], Array]:
     """Return the operator as a function of its input and, if it is a convolution, its kernel."""
     window, stride, padding = workload.window, workload.stride, workload.padding
     if workload.operator == "conv":
@@ -110,32 +110,38 @@ def forward_of(workload: Operator) -> Callable[[Array, Array], Array]:
     return lambda x, kernel: pool(x, window, stride=stride, padding=padding)
 
 
-def _operator(workload: Operator) -> Prepared:
+def _operator(workload: OperatorCall) -> Prepared:
     x, kernel, cotangent = (jnp.asarray(array, workload.dtype) for array in workload.arrays())
     forward = forward_of(workload)
 
     def forward_backward(x: Array, kernel: Array, cotangent: Array) -> tuple[Array, ...]:
         y, pull = jax.vjp(forward, x, kernel)
         dx, dkernel = pull(cotangent)
-        return y, *([dx] if workload.input_gradient else []), *([dkernel] if workload.operator == "conv" else [])
+        results = [y]
+        if workload.input_gradient:
+            results.append(dx)
+        if workload.operator == "conv":
+            results.append(dkernel)
+        return tuple(results)
 
     if workload.backward:
-        compiled, seconds = compile_call(forward_backward, x, kernel, cotangent)
-        call = lambda: jax.block_until_ready(compiled(x, kernel, cotangent))  # noqa: E731
+        arguments: tuple[Array, ...] = (x, kernel, cotangent)
+        compiled, seconds = compile_call(forward_backward, *arguments)
     else:
-        compiled, seconds = compile_call(lambda x, kernel: (forward(x, kernel),), x, kernel)
-        call = lambda: jax.block_until_ready(compiled(x, kernel))  # noqa: E731
-    results = (np.asarray(result, np.float32) for result in call())
-    return Prepared(call, workloads.results_of(results), seconds)
+        arguments = (x, kernel)
+        compiled, seconds = compile_call(lambda x, kernel: (forward(x, kernel),), *arguments)
+
+    def call() -> tuple[Array, ...]:
+        return jax.block_until_ready(compiled(*arguments))
+
+    return Prepared(call, workloads.results_of(call()), seconds)
 
 
 def _product(workload: Product) -> Prepared:
     first, second = (jnp.asarray(array, workload.dtype) for array in workload.arrays())
     compiled, seconds = compile_call(jnp.matmul, first, second)
-    result = np.asarray(compiled(first, second), np.float32)
-    return Prepared(
-        lambda: jax.block_until_ready(compiled(first, second)), {"results": [workloads.projected(result)]}, seconds
-    )
+    result = compiled(first, second)
+    return Prepared(lambda: jax.block_until_ready(compiled(first, second)), workloads.results_of([result]), seconds)
 
 
 def _increment(workload: Increment) -> Prepared:
@@ -147,6 +153,4 @@ def _increment(workload: Increment) -> Prepared:
         numbers = jax.block_until_ready(compiled(numbers))
 
     call()
-    return Prepared(
-        call, {"results": [workloads.projected(np.asarray(numbers[: workloads.CHECKED_NUMBERS], np.float32))]}, seconds
-    )
+    return Prepared(call, workloads.results_of([numbers[: workloads.CHECKED_NUMBERS]]), seconds)

@@ -63,10 +63,10 @@ def memory_bytes(config: Config) -> tuple[int, int]:
     planned = (
         plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes - plan.alias_size_in_bytes
     )
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves((setup.initial, train_set, order)))
+    counted = sum(leaf.nbytes for leaf in jax.tree.leaves((setup.initial, train_set, order)))
     size = setup.dataset.train.images.shape[1:3]
     layers = inspect_model(abstract_model(config.model), size).activation_bytes
-    return planned, held + config.batch_size * layers
+    return planned, counted + config.batch_size * layers
 
 
 def start_seconds(spec: str, overrides: Sequence[str] = ()) -> float:

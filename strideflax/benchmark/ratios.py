@@ -15,7 +15,7 @@ import numpy as np
 
 from strideflax.benchmark.contenders import CONTENDERS, REFERENCE
 from strideflax.benchmark.remote import ContenderError, RemoteContender
-from strideflax.benchmark.workloads import Operator, Step, Workload, to_job
+from strideflax.benchmark.workloads import OperatorCall, Step, Workload, to_job
 
 PROTOCOL = (
     "separate processes taking turns, at least 5 calls and 0.2 s a turn (training steps 1.5 s), the first call of a turn not "
@@ -125,7 +125,9 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], workload: Wo
         off = abs(theirs["loss_sum"] / ours["loss_sum"] - 1)
         if not off <= loss_tolerance:
             found.append(f"summed losses {theirs['loss_sum']} instead of {ours['loss_sum']}")
-    elif isinstance(workload, Operator) and workload.dtype == "bfloat16":  # where maxima tie, gradients go other ways
+    elif (
+        isinstance(workload, OperatorCall) and workload.dtype == "bfloat16"
+    ):  # where maxima tie, gradients go other ways
         found += _results(ours["results"][:1], theirs["results"][:1], tolerance)
     else:
         found += _results(ours["results"], theirs["results"], tolerance)
@@ -152,10 +154,10 @@ def _times(turns: Sequence[Mapping[str, Any]], ready: Mapping[str, Any], workloa
         "compile_seconds": ready["compile_seconds"],
     }
     if isinstance(workload, Step):
-        found["images_per_second"] = workload.images_a_call / middle * 1000
+        found["images_per_second"] = workload.images_per_call / middle * 1000
         if (macs := ready["facts"].get("macs")) is not None:
-            found["gflops_per_second"] = STEP_FLOPS_PER_MAC * macs * workload.images_a_call / middle / 1e6
+            found["gflops_per_second"] = STEP_FLOPS_PER_MAC * macs * workload.images_per_call / middle / 1e6
     for amount, unit in (("flops", "gflops_per_second"), ("bytes", "gigabytes_per_second")):
-        if of_a_call := getattr(workload, amount, None):
-            found[unit] = of_a_call / middle / 1e6
+        if per_call := getattr(workload, amount, None):
+            found[unit] = per_call / middle / 1e6
     return found

@@ -117,12 +117,9 @@ def open_contenders(
     names: Iterable[str], *, cores: int = 0, torch_python: str = sys.executable
 ) -> Iterator[dict[str, RemoteContender]]:
     """Give a contender for each of ``names`` and end their processes afterwards; PyTorch's may run in another Python."""
+    contenders = {}
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(
-                RemoteContender(
-                    name, cores=cores, python=torch_python if CONTENDERS[name].framework == "torch" else sys.executable
-                )
-            )
-            for name in names
-        }
+        for name in names:
+            python = torch_python if CONTENDERS[name].framework == "torch" else sys.executable
+            contenders[name] = stack.enter_context(RemoteContender(name, cores=cores, python=python))
+        yield contenders

@@ -22,12 +22,14 @@ from strideflax.benchmark.remote import ContenderError, RemoteContender
 from strideflax.benchmark.workloads import Step, to_job
 from strideflax.config import Config
 
-WIDTH_FACTORS = (0.25, 0.5, 1, 2)
-IMAGE_SIZES = (16, 32, 64)
-BATCHES = (16, 32, 64, 128, 256, 512)
-DEVICES = (1, 2, 4)
-STEPS = (1, 2, 5, 10, 50)
-SEEDS = (1, 2, 4, 8)
+PLACES = {  # along each axis of `AXES`; widths in percent of the config's
+    "width": (25, 50, 100, 200),
+    "image": (16, 32, 64),
+    "batch": (16, 32, 64, 128, 256, 512),
+    "devices": (1, 2, 4),
+    "dispatch": (1, 2, 5, 10, 50),
+    "seeds": (1, 2, 4, 8),
+}
 TURN_SECONDS = 1.0
 
 
@@ -43,23 +45,26 @@ class Point:
 
 def points(axis: str, config: Config, *, label: str) -> list[Point]:
     """Return the training steps of ``config`` along ``axis``, one of `AXES`."""
-
-    def step(size: int = 32, steps: int = 1, seeds: int = 1, **changes: Any) -> Step:
-        changed = replace(config, **changes)
-        return Step.of(label, changed, dtype=config.model.dtype, size=size, steps=steps, seeds=seeds)
-
-    if axis == "width":
-        scaled = [tuple(max(round(w * f), 1) for w in config.model.widths) for f in WIDTH_FACTORS]
-        return [Point(widths[0], step(model=replace(config.model, widths=widths))) for widths in scaled]
-    if axis == "image":
-        return [Point(size, step(size)) for size in IMAGE_SIZES]
-    if axis == "batch":
-        return [Point(batch, step(batch_size=batch)) for batch in BATCHES]
-    if axis == "dispatch":
-        return [Point(steps, step(steps=steps)) for steps in STEPS]
-    if axis == "seeds":
-        return [Point(seeds, step(seeds=seeds)) for seeds in SEEDS]
-    return [Point(count, step(), _devices(count), count) for count in DEVICES]
+    found = []
+    for at in PLACES[axis]:
+        changed, size, steps, seeds, devices = config, 32, 1, 1, 0
+        match axis:
+            case "width":
+                widths = tuple(max(round(width * at / 100), 1) for width in config.model.widths)
+                changed, at = replace(config, model=replace(config.model, widths=widths)), widths[0]
+            case "image":
+                size = at
+            case "batch":
+                changed = replace(config, batch_size=at)
+            case "devices":
+                devices = at
+            case "dispatch":
+                steps = at
+            case "seeds":
+                seeds = at
+        step = Step.of(label, changed, dtype=config.model.dtype, size=size, steps=steps, seeds=seeds)
+        found.append(Point(at, step, _devices(devices) if devices else {}, devices))
+    return found
 
 
 def _devices(count: int) -> dict[str, str]:
@@ -83,8 +88,10 @@ def measure_points(along: Sequence[Point], *, rounds: int) -> Iterator[dict[str,
                     raise ContenderError(f"{point.devices} devices are wanted, there are {about['device_count']}")
                 weights = str(Path(folder) / "initial.npz")
                 ready = contender.ask(do="prepare", workload=to_job(point.step), weights=weights)
-                turns = [contender.ask(do="measure", calls=5, seconds=TURN_SECONDS) for _ in range(rounds)]
-            speeds = [point.step.images_a_call / turn["median_ms"] * 1000 for turn in turns]
+                speeds = []
+                for _ in range(rounds):
+                    turn = contender.ask(do="measure", calls=5, seconds=TURN_SECONDS)
+                    speeds.append(point.step.images_per_call / turn["median_ms"] * 1000)
             speed = {"median": float(np.median(speeds)), "lowest": min(speeds), "highest": max(speeds)}
             yield {
                 "at": point.at,
@@ -108,25 +115,27 @@ def draw_scaling(axis: str, rows: Sequence[dict[str, Any]], *, title: str) -> Fi
     figure = Figure(figsize=(5, 3.6), dpi=150, constrained_layout=True)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    places = [row["at"] for row in rows]
-    speeds = [row["images_per_second"] for row in rows]
-    middle = [speed["median"] for speed in speeds]
-    below = [speed["median"] - speed["lowest"] for speed in speeds]
-    above = [speed["highest"] - speed["median"] for speed in speeds]
-    axes.plot(places, ideal(axis, rows), "--", color="#6e6e6e", label="ideal")
+    places, median, below, above = [], [], [], []
+    for row in rows:
+        speed = row["images_per_second"]
+        places.append(row["at"])
+        median.append(speed["median"])
+        below.append(speed["median"] - speed["lowest"])
+        above.append(speed["highest"] - speed["median"])
+    best = ideal(axis, rows)
+    axes.plot(places, best, "--", color="#6e6e6e", label="ideal")
     axes.errorbar(
-        places, middle, yerr=[below, above], fmt="o-", color="#0072B2", capsize=3, label="measured, with its range"
+        places, median, yerr=[below, above], fmt="o-", color="#0072B2", capsize=3, label="measured, with its range"
     )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-    for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        formatted("{x:,.0f}")
-    axes.set_xticks(places, [str(place) for place in places])
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_minor_formatter("{x:,.0f}")
+    axes.set_xticks(places, map(str, places))
     axes.set(xlabel=AXES[axis], ylabel="training images per second")
     axes.set_title(title, fontsize=9, loc="left")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3, which="both")
-    low = min(min(middle), *ideal(axis, rows))
-    axes.set_ylim(bottom=10 ** math.floor(math.log10(low)))
+    axes.set_ylim(bottom=10 ** math.floor(math.log10(min(*median, *best))))
     return figure

@@ -13,7 +13,7 @@ from torch.nn import functional
 from strideflax.benchmark import workloads
 from strideflax.benchmark.contenders import Contender, Prepared
 from strideflax.benchmark.torch_net import MiniResNet, Pool, multiply_adds
-from strideflax.benchmark.workloads import Increment, Operator, Product, Step, Workload
+from strideflax.benchmark.workloads import Increment, OperatorCall, Product, Step, Workload
 from strideflax.config import Config
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -36,7 +36,7 @@ def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared
     """Return ``workload`` ready to be called; a step starts from the initial weights in ``weights``."""
     if isinstance(workload, Step):
         call, facts = _step(workload, contender, weights)
-    elif isinstance(workload, Operator):
+    elif isinstance(workload, OperatorCall):
         call, facts = _operator(workload, contender)
     elif isinstance(workload, Product):
         call, facts = _product(workload)
@@ -130,7 +130,7 @@ def _sgd(net: MiniResNet, config: Config) -> Callable[[], None]:
     return update
 
 
-def _operator(workload: Operator, contender: Contender) -> tuple[Callable[[], object], dict[str, Any]]:
+def _operator(workload: OperatorCall, contender: Contender) -> tuple[Callable[[], object], dict[str, Any]]:
     x, kernel, cotangent = (torch.from_numpy(array) for array in workload.arrays())
     x, cotangent = x.permute(0, 3, 1, 2), cotangent.permute(0, 3, 1, 2)
     kernel = kernel.permute(3, 2, 0, 1)
@@ -172,7 +172,7 @@ def _product(workload: Product) -> tuple[Callable[[], object], dict[str, Any]]:
 
 def _increment(workload: Increment) -> tuple[Callable[[], object], dict[str, Any]]:
     numbers = torch.from_numpy(workload.array()).to(DEVICE, getattr(torch, workload.dtype))
-    return lambda: numbers.add_(1), {"results": [workloads.projected(_plain(numbers[: workloads.CHECKED_NUMBERS] + 1))]}
+    return lambda: numbers.add_(1), workloads.results_of([_plain(numbers[: workloads.CHECKED_NUMBERS] + 1)])
 
 
 def _plain(tensor: Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from strideflax.config import Config, OptimizerConfig
 from strideflax.data.dataset import Split
@@ -54,12 +55,12 @@ class Step:
 
     @property
     def batch(self) -> int:
-        """Images a step."""
+        """Images per step."""
         return int(self.config["batch_size"])
 
     @property
-    def images_a_call(self) -> int:
-        """Images that one call trains on."""
+    def images_per_call(self) -> int:
+        """Images per call."""
         return self.batch * self.steps * self.seeds
 
     @property
@@ -67,7 +68,7 @@ class Step:
         """A line that tells it from the others."""
         name = f"{self.label} training step, batch {self.batch}, {self.dtype}"
         if self.steps > 1:
-            name += f", {self.steps} a call"
+            name += f", {self.steps} steps per call"
         if self.seeds > 1:
             name += f", {self.seeds} seeds"
         return name
@@ -86,7 +87,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operator:
+class OperatorCall:
     """One convolution, pool or blur on a random square map: forward, or forward and backward.
 
     Padding is zeros, ``window // 2`` on every side, and none for a pool whose window is its stride; an average counts real
@@ -216,8 +217,8 @@ class Increment:
         return (np.arange(self.numbers, dtype=np.int32) % 128).astype(np.float32)
 
 
-Workload: TypeAlias = Step | Operator | Product | Increment
-_KINDS = {"step": Step, "operator": Operator, "product": Product, "increment": Increment}
+Workload: TypeAlias = Step | OperatorCall | Product | Increment
+_KINDS = {"step": Step, "operator": OperatorCall, "product": Product, "increment": Increment}
 
 
 def to_job(workload: Workload) -> dict[str, Any]:
@@ -240,13 +241,12 @@ def projected(array: np.ndarray) -> list[float]:
     return [float(flat @ direction) / scale, float(np.linalg.norm(flat)) / scale]
 
 
-def results_of(arrays: Iterable[np.ndarray]) -> dict[str, list[list[float]]]:
+def results_of(arrays: Iterable[ArrayLike]) -> dict[str, list[list[float]]]:
     """Return what stands for ``arrays`` among the facts that contenders compare."""
-    return {"results": [projected(array) for array in arrays]}
+    return {"results": [projected(np.asarray(array, np.float32)) for array in arrays]}
 
 
-# As the shipped configs have them at 32 x 32 pixels, then wider maps.
-SHAPE_FIELDS = ("operator", "window", "stride", "size", "in_features", "out_features")
+# Operator, window, stride, size, channels in and out: as the shipped configs have them at 32 x 32 pixels, then wider maps.
 SHAPES = (
     ("max_pool", 2, 2, 16, 128, 128),
     ("max_pool", 2, 2, 16, 64, 64),
@@ -274,11 +274,14 @@ SHAPES = (
 )
 
 
-def operators(dtype: str) -> list[Operator]:
+def operators(dtype: str) -> list[OperatorCall]:
     """Return every shape forward, and forward and backward; the stem's also as in a network, where images need no gradient."""
     listed = []
-    for shape in SHAPES:
-        forward = Operator(**dict(zip(SHAPE_FIELDS, shape, strict=True)), dtype=dtype)
+    for operator, window, stride, size, in_features, out_features in SHAPES:
+        forward = OperatorCall(
+            operator=operator, window=window, stride=stride, size=size, in_features=in_features,
+            out_features=out_features, dtype=dtype,
+        )  # fmt: skip
         listed += [forward, dataclasses.replace(forward, backward=True)]
         if forward.in_features == 3:
             listed.append(dataclasses.replace(forward, backward=True, input_gradient=False))

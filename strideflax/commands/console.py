@@ -87,7 +87,7 @@ def loading(what: str = "JAX") -> Iterator[None]:
 
 
 class TrainingProgress:
-    """Shows a run: its plan, a bar of steps on a terminal, a line an epoch."""
+    """Shows a run: its plan, a bar of steps on a terminal, a line per epoch."""
 
     def __init__(self) -> None:
         self._bar = Progress(

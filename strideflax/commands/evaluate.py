@@ -4,7 +4,6 @@ strideflax evaluate runs/stride2-1a2b3c4d5e6f --measures shift_consistency,alias
 """
 
 import argparse
-from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from strideflax.commands.console import console, loading, print_table
 from strideflax.commands.parsing import at_least_one
+from strideflax.config_values import flat
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,15 +79,6 @@ def main(args: argparse.Namespace) -> None:
 def _add_rows(table: Table, name: str, result: dict[str, Any], shown: tuple[str, ...]) -> None:
     """Add a measure's values whose names match one of the patterns ``shown``."""
     table.add_row(f"[bold]{name}[/]", "", f"{result['seconds']:.1f}")
-    for path, value in _leaves(result):
+    for path, value in flat(result).items():
         if any(fnmatch(path, pattern) for pattern in shown):
             table.add_row(f"  {path}", f"{value:.4g}" if isinstance(value, float) else str(value), "")
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values in nested groups with their names joined by dots."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

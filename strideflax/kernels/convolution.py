@@ -89,8 +89,7 @@ def _choose_on_cpu(name: Any, shape: Any, compute: Any, a: Any, b: Any, target: 
         return partial(compute, **how)  # in a dense convolution, which comes here in its turn
     if implementation in ("auto", "native") and target.devices == 1 and not target.exporting:
         result = jax.ShapeDtypeStruct(shape(a, b, **how), a.dtype)
-        geometry = (window.stride, window.pads, window.dilation, groups)
-        call = native.kernel(name, a, b, result, geometry)
+        call = native.kernel(name, a, b, result, window, groups)
         if call is not None and not (name == "convolution" and _is_small_product(a, b, **how)):
             return call
         if call is not None:
@@ -146,9 +145,8 @@ def _map_over_channels(primitive: Any, operands: Any, axes: Any, **how: Any) -> 
     count = mapped_size(operands, axes)
     wide = []
     for operand, axis in zip(operands, axes, strict=True):
-        stacked = jnp.moveaxis(
-            with_leading_axis(operand, axis, count), 0, -2
-        )  # before the channels, which it multiplies
+        stacked = with_leading_axis(operand, axis, count)
+        stacked = jnp.moveaxis(stacked, 0, -2)  # before the channels, which it multiplies
         wide.append(stacked.reshape(*stacked.shape[:-2], count * stacked.shape[-1]))
     y = primitive(*wide, **how | {"groups": how["groups"] * count})
     return y.reshape(*y.shape[:-1], count, y.shape[-1] // count), y.ndim - 1

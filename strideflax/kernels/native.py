@@ -1,6 +1,6 @@
 """oneDNN's convolutions as calls inside XLA's CPU programs, where it has a kernel for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,6 +8,7 @@ import jax
 from jax import Array, lax
 
 from strideflax.kernels import onednn
+from strideflax.window import Window
 
 WHY_NOT = (
     f"it needs one CPU device, no jax.export, the packages {onednn.PACKAGE} and llvmlite, float32 or bfloat16, and a kernel "
@@ -24,31 +25,31 @@ def load() -> bool:
     return onednn.machine() is not None
 
 
-def kernel(kind: onednn.Kind, a: Any, b: Any, result: Any, geometry: Any) -> Callable[[Array, Array], Array] | None:
+def kernel(
+    kind: onednn.Kind, a: Any, b: Any, result: Any, window: Window, groups: int
+) -> Callable[[Array, Array], Array] | None:
     """Return a function of two arrays that computes ``kind`` by oneDNN, or None where XLA should do it.
 
     Args:
         kind: of the three primitives of `strideflax.kernels.convolution`.
         a, b, result: shape and dtype of both operands and of the result.
-        geometry: stride, pads, dilation and groups.
+        window, groups: of the convolution.
     """
     data_type = str(result.dtype)
     if data_type not in onednn.DATA_TYPES or 0 in a.shape or onednn.version() is None:
         return None
     if not all(isinstance(n, int) for n in (*a.shape, *b.shape, *result.shape)):  # jax.export with a symbolic batch
         return None
-    stride, pads, dilation, groups = geometry
-    if kind == "kernel_gradient" and max(stride) > 1 and set(result.shape[:-2]) == {1}:
+    if kind == "kernel_gradient" and max(window.stride) > 1 and max(window.size) == 1:
         # oneDNN 3.2 reads and writes beyond its memory where it skips pixels itself. Its result is the same to the bit.
-        pixels = jax.eval_shape(partial(_kept_pixels, stride=stride), a)
-        if pixels.shape[1:-1] != b.shape[1:-1] or any(low for low, _ in pads):  # it reads padding too
+        pixels = jax.eval_shape(partial(_kept_pixels, stride=window.stride), a)
+        if pixels.shape[1:-1] != b.shape[1:-1] or any(low for low, _ in window.pads):  # it reads padding too
             return None
-        axes = len(stride)
-        dense = kernel(kind, pixels, b, result, ((1,) * axes, ((0, 0),) * axes, (1,) * axes, groups))
+        dense = kernel(kind, pixels, b, result, Window.dense(window.size), groups)
         if dense is None:
             return None
-        return lambda x, g: dense(_kept_pixels(x, stride), g)
-    if kind == "kernel_gradient" and data_type == "bfloat16" and _has_idle_taps(a, b, result, stride, pads, dilation):
+        return lambda x, g: dense(_kept_pixels(x, window.stride), g)
+    if kind == "kernel_gradient" and data_type == "bfloat16" and _has_idle_taps(window, a.shape[1:-1]):
         return None  # oneDNN 3.2 leaves them something else than 0
     images, weights, outputs = {
         "convolution": (a, b, result),
@@ -58,9 +59,7 @@ def kernel(kind: onednn.Kind, a: Any, b: Any, result: Any, geometry: Any) -> Cal
     machine = onednn.machine()
     assert machine is not None
     try:
-        calls = onednn.calls(
-            kind, images.shape, weights.shape, outputs.shape, stride, pads, dilation, groups, data_type=data_type
-        )
+        calls = onednn.calls(kind, images.shape, weights.shape, outputs.shape, window, groups, data_type=data_type)
     except onednn.Unsupported:
         return None
     return machine.function_of(calls, jax.ShapeDtypeStruct(result.shape, result.dtype))
@@ -71,13 +70,6 @@ def _kept_pixels(x: Array, stride: tuple[int, ...]) -> Array:
     return lax.slice(x, (0,) * x.ndim, x.shape, (1, *stride, 1))
 
 
-def _has_idle_taps(images: Any, outputs: Any, weights: Any, stride: Any, pads: Any, dilation: Any) -> bool:
+def _has_idle_taps(window: Window, map_size: Sequence[int]) -> bool:
     """Whether some tap of the kernel reads nothing but padding."""
-    for axis, (low, _) in enumerate(pads):
-        size, count = images.shape[axis + 1], outputs.shape[axis + 1]
-        for tap in range(weights.shape[axis]):
-            first = dilation[axis] * tap - low
-            reads = range(first, first + stride[axis] * count, stride[axis])
-            if not any(0 <= pixel < size for pixel in reads):
-                return True
-    return False
+    return not all(inside.any(axis=0).all() for inside in window.taps_inside(map_size))

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Literal
 
 from strideflax.kernels.foreign_call import LEFT, RESULT, RIGHT, Address, CallList, Failed, Function, Machine, Slot
+from strideflax.window import Window
 
 PACKAGE = "onednn-cpu-gomp"
 DATA_TYPES = {"float32": 3, "bfloat16": 2}
@@ -124,9 +125,7 @@ def calls(
     images: Sequence[int],
     kernel: Sequence[int],
     outputs: Sequence[int],
-    stride: Sequence[int],
-    pads: Sequence[tuple[int, int]],
-    dilation: Sequence[int],
+    window: Window,
     groups: int,
     *,
     data_type: str,
@@ -138,7 +137,7 @@ def calls(
         images: shape of the input, ``[batch, *spatial, in_channels]``.
         kernel: shape of the kernel, ``[*window, in_channels / groups, out_channels]``.
         outputs: shape of the output, ``[batch, *output_size, out_channels]``.
-        stride, pads, dilation, groups: of the convolution, per spatial axis but the last.
+        window, groups: of the convolution.
         data_type: of `DATA_TYPES`.
 
     Raises:
@@ -148,10 +147,10 @@ def calls(
     source, target = listed.channels_last(images), listed.channels_last(outputs)
     plain, free = listed.weights(kernel, groups)
     geometry = (
-        listed.numbers(*stride),
-        listed.numbers(*(d - 1 for d in dilation)),
-        listed.numbers(*(low for low, _ in pads)),
-        listed.numbers(*(high for _, high in pads)),
+        listed.numbers(*window.stride),
+        listed.numbers(*(d - 1 for d in window.dilation)),
+        listed.numbers(*(low for low, _ in window.pads)),
+        listed.numbers(*(high for _, high in window.pads)),
     )
     description = listed.described(kind, source, free, target, geometry)
     wanted = listed.queried(description, _QUERY_WEIGHTS_GRADIENT if kind == "kernel_gradient" else _QUERY_WEIGHTS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from strideflax.errors import ConfigError
 from strideflax.operators.geometry import MODULE_PADDINGS, per_axis
@@ -23,10 +24,10 @@ def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     require(value in choices, name, value, f"one of {', '.join(choices)}")
 
 
-def _require_sound(name: str, check: Callable[[], object]) -> None:
-    """Raise what ``check`` has to say about a field as a ConfigError."""
+def _require_sound(name: str, check: Callable[..., object], *arguments: Any) -> None:
+    """Call ``check``; raise what it has to say about a field as a ConfigError."""
     try:
-        check()
+        check(*arguments)
     except ValueError as error:
         raise ConfigError(f"config.{name}: {error}") from None
 
@@ -45,10 +46,10 @@ class StemConfig:
 
     def __post_init__(self) -> None:
         require(self.kernel >= 1, "model.stem.kernel", self.kernel, "an int >= 1")
-        _require_sound("model.stem.stride", lambda: per_axis(self.stride, 2, "stride"))
-        _require_sound("model.stem.downsample", lambda: downsampler(self.downsample))
+        _require_sound("model.stem.stride", per_axis, self.stride, 2, "stride")
+        _require_sound("model.stem.downsample", downsampler, self.downsample)
         if (pool := self.pool) is not None:
-            _require_sound("model.stem.pool", lambda: downsampler(pool))
+            _require_sound("model.stem.pool", downsampler, pool)
             require(not downsampler(pool).convolves, "model.stem.pool", pool, "none or a pool")
 
 
@@ -102,10 +103,10 @@ class ModelConfig:
             require(len(value) == stages, f"model.{name}", value, f"{stages} entries, one per entry of model.widths")
         require(all(count >= 1 for count in self.blocks), "model.blocks", self.blocks, "ints >= 1")
         for stride in self.strides:
-            _require_sound("model.strides", lambda stride=stride: per_axis(stride, 2, "stride"))  # type: ignore[misc]
+            _require_sound("model.strides", per_axis, stride, 2, "stride")
 
     def _check_operator(self) -> None:
-        _require_sound("model.downsample", lambda: downsampler(self.downsample))
+        _require_sound("model.downsample", downsampler, self.downsample)
         operator = downsampler(self.downsample)
         if self.window is not None:
             name, value = "model.window", self.window

@@ -1,8 +1,8 @@
 """Downsampling that lets the image choose which phase of the grid to keep, so that a shift does not matter.
 
 Phase ``p`` of a map is its every ``stride``-th pixel from offset ``p`` on. Shifting the image permutes the phases and
-shifts each by whole output pixels. Who chooses among them by a measure that ignores order and shifts, chooses the same
-pixels.
+shifts each by whole output pixels. Whoever chooses among them by a measure that ignores order and shifts chooses the
+same pixels.
 """
 
 import math

@@ -58,8 +58,11 @@ def depth_to_space(x: Array, block: int | Sequence[int] = 2) -> Array:
     if x.shape[-1] % math.prod(blocks):
         raise ValueError(f"channels must be a multiple of {math.prod(blocks)} for block {blocks}, got {x.shape[-1]}")
     y = x.reshape(*x.shape[:-1], *blocks, -1)
-    order = [0, *(axis for a in range(1, axes + 1) for axis in (a, a + axes)), 2 * axes + 1]
-    return y.transpose(order).reshape(x.shape[0], *(n * b for n, b in zip(x.shape[1:-1], blocks, strict=True)), -1)
+    order, sizes = [0], []
+    for axis, block_size in enumerate(blocks, start=1):
+        order += [axis, axis + axes]
+        sizes.append(x.shape[axis] * block_size)
+    return y.transpose(*order, 2 * axes + 1).reshape(x.shape[0], *sizes, -1)
 
 
 def haar_low(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:

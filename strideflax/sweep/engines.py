@@ -10,7 +10,7 @@ from typing import Any
 
 from strideflax.errors import UserError
 from strideflax.files import cache_folder
-from strideflax.sweep.pool import Slot, WorkerDied, shares
+from strideflax.sweep.pool import WorkerDied, WorkerSlot, shares
 from strideflax.sweep.worker import train_folder, write_failure
 from strideflax.wording import counted
 
@@ -39,7 +39,7 @@ def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1, config_file:
     """
     waiting = deque(folders)
     deaths: Counter[Path] = Counter()
-    slots = [Slot(share, config_file) for share in shares(min(workers, len(folders)))]
+    slots = [WorkerSlot(share, config_file) for share in shares(min(workers, len(folders)))]
     try:
         while waiting or any(slot.folder for slot in slots):
             for slot in slots:
@@ -59,7 +59,7 @@ def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1, config_file:
             slot.close()
 
 
-def _take_answer(slot: Slot, waiting: deque[Path], deaths: Counter[Path], workers: int) -> None:
+def _take_answer(slot: WorkerSlot, waiting: deque[Path], deaths: Counter[Path], workers: int) -> None:
     """Free a slot whose run has ended; a run whose worker died goes to the head of those that wait."""
     folder = slot.folder
     assert folder is not None

@@ -14,10 +14,8 @@ from strideflax.model import abstract_model
 from strideflax.sweep.plan import SweepRun
 from strideflax.training.result import FINISHED, read_result
 
-TRAIN_COUNTS = {
-    "cifar10": cifar10_layout.TRAIN_COUNT,
-    "shapes": shapes.TRAIN_COUNT,
-}  # for estimates before any image is read
+# For estimates before any image is read.
+TRAIN_COUNTS = {"cifar10": cifar10_layout.TRAIN_COUNT, "shapes": shapes.TRAIN_COUNT}
 SIDE = 32  # pixels of an image of either data set
 STEP_COST = 3.0  # a training step's multiply-adds over those of the forward pass
 ENOUGH = 0.02  # share of the work after which the speed so far says more than the plan

@@ -22,7 +22,7 @@ class WorkerDied(Exception):
     """The process that trained a run is gone; the message says how."""
 
 
-class Slot:
+class WorkerSlot:
     """A share of this machine and the process that works on it.
 
     Attributes:

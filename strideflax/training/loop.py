@@ -13,12 +13,12 @@ from jax.experimental import multihost_utils
 
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.monitoring import Progress, Writer
-from strideflax.training.run_folder import append_metrics, check_images, forget_metrics_after
+from strideflax.training.run_folder import append_metrics, check_same_images, forget_metrics_after
 from strideflax.training.setup import TrainingSetup
 from strideflax.training.step import Evaluation, Pixels, TrainState, TrainStep
 
 _zeroed = jax.jit(lambda total: total * 0)  # compiled, as 0 would be sent to the device each time
-CHECKED_STEPS = 50  # how often the loop looks whether the loss is finite, which waits for the device
+STEPS_BETWEEN_CHECKS = 50  # how often the loop looks whether the loss is finite, which waits for the device
 
 
 class Interrupted(Exception):
@@ -30,7 +30,7 @@ class Diverged(Exception):
 
     def __init__(self, which: str, step: int):
         super().__init__(
-            f"the {which} loss is not finite at step {step} (looked at every {CHECKED_STEPS} steps); try a smaller "
+            f"the {which} loss is not finite at step {step} (looked at every {STEPS_BETWEEN_CHECKS} steps); try a smaller "
             "optimizer.learning_rate, a longer optimizer.warmup_epochs, or optimizer.clip_norm=1"
         )
         self.step = step
@@ -66,7 +66,7 @@ class TrainingLoop:
             self.progress.note(line)
         if restored.step is not None:
             state, step = restored.state, restored.step
-            check_images(self.folder, restored.meta["dataset_fingerprint"], setup.dataset.fingerprint)
+            check_same_images(self.folder, restored.meta["dataset_fingerprint"], setup.dataset.fingerprint)
             self.compile_seconds = restored.meta["clock"]["compile_seconds"]
             self.train_seconds = restored.meta["clock"]["train_seconds"]
             self.progress.note(f"resumed at step {step} of {setup.total_steps}: {self.folder}")
@@ -122,7 +122,7 @@ class TrainingLoop:
             step += count
             self.progress.step(step, setup.total_steps)
             stop = jax.process_count() == 1 and self.should_stop()
-            passed_a_check = step % CHECKED_STEPS < count
+            passed_a_check = step % STEPS_BETWEEN_CHECKS < count
             if stop or step == last_step or passed_a_check:
                 _check_finite(float(jax.device_get(state.loss_sum)), "training", step)  # waits for the device
         return jax.block_until_ready(state), stop

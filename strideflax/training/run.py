@@ -11,12 +11,12 @@ from strideflax.data import load_dataset
 from strideflax.environment import versions
 from strideflax.errors import UserError
 from strideflax.training.checkpoint import Checkpoints
-from strideflax.training.loop import CHECKED_STEPS, Diverged, TrainingLoop
+from strideflax.training.loop import STEPS_BETWEEN_CHECKS, Diverged, TrainingLoop
 from strideflax.training.monitoring import Progress, Silent, Writer
 from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, suspicions, write_result
 from strideflax.training.run_folder import (
     check_folder,
-    check_images,
+    check_same_images,
     claim_folder,
     lock_folder,
     read_metrics,
@@ -57,8 +57,10 @@ def train(
         OSError: a full disk or a read-only folder; what was saved before is as it was.
         Interrupted: ``should_stop`` said so.
     """
-    if not (isinstance(steps_per_dispatch, int) and 1 <= steps_per_dispatch <= CHECKED_STEPS):
-        raise UserError(f"steps_per_dispatch must be an int from 1 to {CHECKED_STEPS}, got {steps_per_dispatch!r}")
+    if not (isinstance(steps_per_dispatch, int) and 1 <= steps_per_dispatch <= STEPS_BETWEEN_CHECKS):
+        raise UserError(
+            f"steps_per_dispatch must be an int from 1 to {STEPS_BETWEEN_CHECKS}, got {steps_per_dispatch!r}"
+        )
     progress = progress or Silent()
     check_folder(folder, config)  # before images are loaded
     if (result := read_result(folder)) is not None:
@@ -88,7 +90,7 @@ def _already_ended(folder: Path, config: Config, result: TrainingResult, progres
     """Return the result that is there, if it is of the images that are asked for."""
     before = read_run_config(folder)
     if config.data.dir != before.data.dir and result.dataset:
-        check_images(folder, result.dataset["fingerprint"], load_dataset(config.data).fingerprint)
+        check_same_images(folder, result.dataset["fingerprint"], load_dataset(config.data).fingerprint)
     progress.note(f"already {result.status}: {folder}")
     return result
 

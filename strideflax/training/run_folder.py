@@ -107,7 +107,7 @@ def check_folder(folder: Path, config: Config) -> None:
         raise RunFolderError(f"{folder} belongs to another configuration: {fields}; choose another --workdir")
 
 
-def check_images(folder: Path, before: str, now: str) -> None:
+def check_same_images(folder: Path, before: str, now: str) -> None:
     """Raise RunFolderError if the run was begun on other images than those found now, by their fingerprints."""
     if now != before:
         raise RunFolderError(

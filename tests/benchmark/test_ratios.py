@@ -7,9 +7,9 @@ from benchmark.clock import RESULTS, Clock, workers
 
 from strideflax.benchmark.floors import ATTEMPTS, Floor, check_floors
 from strideflax.benchmark.ratios import differences, introduce, measure_ratios, ratio
-from strideflax.benchmark.workloads import Operator, Product, Step
+from strideflax.benchmark.workloads import OperatorCall, Product, Step
 
-CONV = Operator(operator="conv", window=3, stride=2, size=8, in_features=3, out_features=5, batch=2)
+CONV = OperatorCall(operator="conv", window=3, stride=2, size=8, in_features=3, out_features=5, batch=2)
 STEP = Step(label="x", config={"batch_size": 10, "model": {"dtype": "float32"}})
 NET = {"params": 5, "macs": 7, "logits": [[1.0, -4.0]], "loss_sum": 6.9}
 
@@ -92,7 +92,7 @@ def test_networks_differ_by_more_than_rounding(changed, said):
     ],
 )
 def test_operators_differ_by_more_than_rounding(dtype, theirs, said):
-    workload = Operator(operator="max_pool", window=2, stride=2, size=8, in_features=3, out_features=3, dtype=dtype)
+    workload = OperatorCall(operator="max_pool", window=2, stride=2, size=8, in_features=3, out_features=3, dtype=dtype)
     assert differences({"results": [[1.0, 2.0], [3.0, 3.0]]}, {"results": theirs}, workload) == said
 
 

@@ -8,11 +8,11 @@ from configs.baseline import baseline
 from strideflax.benchmark.floors import CORES, FLOORS, check_floors
 from strideflax.benchmark.ratios import measure_ratios
 from strideflax.benchmark.remote import ContenderError, RemoteContender, open_contenders
-from strideflax.benchmark.workloads import Operator, Step, to_job
+from strideflax.benchmark.workloads import OperatorCall, Step, to_job
 from strideflax.config import Config
 from strideflax.config_file import override
 
-POOL = Operator(operator="max_pool", window=2, stride=2, size=4, in_features=2, out_features=2, batch=1)
+POOL = OperatorCall(operator="max_pool", window=2, stride=2, size=4, in_features=2, out_features=2, batch=1)
 
 
 def test_a_worker_answers_and_comes_back_after_a_failure_and_after_its_death():

@@ -24,10 +24,10 @@ def test_the_axes_change_what_they_say_and_nothing_else():
     assert [(p.at, p.devices, p.environment["JAX_NUM_CPU_DEVICES"]) for p in along["devices"]] == [
         (n, n, str(n)) for n in (1, 2, 4)
     ]
-    assert [(p.at, p.step.steps, p.step.images_a_call) for p in along["dispatch"]] == [
+    assert [(p.at, p.step.steps, p.step.images_per_call) for p in along["dispatch"]] == [
         (n, n, 128 * n) for n in (1, 2, 5, 10, 50)
     ]  # fmt: skip
-    assert [(p.at, p.step.seeds, p.step.images_a_call) for p in along["seeds"]] == [
+    assert [(p.at, p.step.seeds, p.step.images_per_call) for p in along["seeds"]] == [
         (n, n, 128 * n) for n in (1, 2, 4, 8)
     ]
     assert {(p.step.steps, p.step.seeds) for axis in ("width", "image", "batch", "devices") for p in along[axis]} == {

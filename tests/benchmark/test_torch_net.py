@@ -13,7 +13,7 @@ from strideflax.benchmark import jax_workloads, torch_workloads
 from strideflax.benchmark.contenders import CONTENDERS
 from strideflax.benchmark.ratios import differences
 from strideflax.benchmark.torch_net import MiniResNet, multiply_adds
-from strideflax.benchmark.workloads import Operator, Step
+from strideflax.benchmark.workloads import OperatorCall, Step
 from strideflax.config import Config
 from strideflax.config_file import override
 from strideflax.inspection import count_macs
@@ -77,7 +77,7 @@ def test_another_weight_decay_is_noticed(tmp_path):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_operators_and_their_gradients_agree(operator, dtype, tmp_path):
     features = 3 if operator == "conv" else 2
-    workload = Operator(
+    workload = OperatorCall(
         operator=operator, window=3, stride=2, size=7, in_features=2, out_features=features, batch=2, backward=True,
         dtype=dtype,
     )  # fmt: skip

@@ -8,11 +8,20 @@ import pytest
 from configs.baseline import baseline
 from strideflax.benchmark import jax_workloads, workloads
 from strideflax.benchmark.contenders import CONTENDERS
-from strideflax.benchmark.workloads import Increment, Operator, Product, Step, from_job, operators, projected, to_job
+from strideflax.benchmark.workloads import (
+    Increment,
+    OperatorCall,
+    Product,
+    Step,
+    from_job,
+    operators,
+    projected,
+    to_job,
+)
 from strideflax.config import Config
 
 CONFIG = Config.from_dict(baseline("quick").to_dict())
-CONV = Operator(operator="conv", window=3, stride=2, size=8, in_features=3, out_features=5, batch=2)
+CONV = OperatorCall(operator="conv", window=3, stride=2, size=8, in_features=3, out_features=5, batch=2)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +114,9 @@ def test_a_projection_tells_arrays_apart_and_knows_their_size():
 
 def test_the_results_are_the_output_and_the_wanted_gradients(tmp_path):
     """Against derivatives of sum(output * cotangent) taken by JAX of the same function."""
-    conv = Operator(operator="conv", window=3, stride=2, size=6, in_features=2, out_features=3, batch=2, backward=True)
+    conv = OperatorCall(
+        operator="conv", window=3, stride=2, size=6, in_features=2, out_features=3, batch=2, backward=True
+    )
     got = jax_workloads.prepare(conv, CONTENDERS["auto"], tmp_path / "none").facts["results"]
     x, kernel, cotangent = conv.arrays()
     forward = jax_workloads.forward_of(conv)

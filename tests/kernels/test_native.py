@@ -12,6 +12,7 @@ import pytest
 
 from strideflax import conv
 from strideflax.kernels import native, onednn
+from strideflax.window import Window
 
 # size, window, stride, padding, dilation, groups, in_channels, out_channels
 CASES = [
@@ -72,7 +73,7 @@ def test_values_and_gradients_are_those_of_taps_and_phases(case, how, random):
     ("batch", "dtype", "expected"), [(255, "float32", 0), (256, "float32", 1), (255, "bfloat16", 1)]
 )
 def test_a_strided_product_of_few_pixels_in_float32_is_xlas(batch, dtype, expected):
-    x, kernel = jnp.ones((batch, 8, 8, 16), dtype), jnp.ones((1, 1, 16, 32), dtype)  # 16 outputs an image
+    x, kernel = jnp.ones((batch, 8, 8, 16), dtype), jnp.ones((1, 1, 16, 32), dtype)  # 16 outputs per image
     assert programs(jax.jit(lambda x, kernel: conv(x, kernel, stride=2)).lower(x, kernel).compile()) == expected
     assert programs(jax.jit(lambda x, kernel: conv(x, kernel)).lower(x, kernel).compile()) == 1
 
@@ -87,13 +88,14 @@ def test_a_strided_product_has_its_pixels_picked_out_for_onednn(random):
     x, g = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((2, 8, 9, 16), (2, 4, 3, 32)))
     kernel = jax.ShapeDtypeStruct((1, 1, 16, 32), jnp.float32)
     for pads in (((0, 0), (0, 0)), ((0, 1), (0, 0))):
-        call = native.kernel("kernel_gradient", x, g, kernel, ((2, 3), pads, (1, 1), 1))
+        window = Window.dense((1, 1), pads=pads).at_stride((2, 3))
+        call = native.kernel("kernel_gradient", x, g, kernel, window, 1)
         found = jax.jit(call).lower(x, g).compile()
         assert found.as_text().count('custom_call_target="strideflax.') == 1
         expected = np.einsum("bhwi,bhwo->io", x[:, ::2, ::3], g)
         np.testing.assert_allclose(found(x, g)[0, 0], expected, rtol=1e-5, atol=1e-5)
-    padded = native.kernel("kernel_gradient", x, jnp.ones((2, 5, 3, 32)), kernel, ((2, 3), ((1, 1), (0, 0)), (1, 1), 1))
-    assert padded is None
+    padded = Window.dense((1, 1), pads=((1, 1), (0, 0))).at_stride((2, 3))
+    assert native.kernel("kernel_gradient", x, jnp.ones((2, 5, 3, 32)), kernel, padded, 1) is None
 
 
 def test_taps_in_the_padding_have_no_gradient_in_bfloat16(random):

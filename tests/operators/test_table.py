@@ -63,7 +63,7 @@ def test_an_unknown_operator_lists_the_known():
 
 
 @every_operator
-def test_output_size_is_n_over_s_rounded_up_and_stages_say_so(name):
+def test_output_size_is_n_over_s_rounded_up_and_passes_say_so(name):
     for operator in settings(name):
         for size in [(8, 9), (7, 6), (5, 12), (6, 5)]:
             expected = tuple(-(-n // s) for n, s in zip(size, operator.stride, strict=True))

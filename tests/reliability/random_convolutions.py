@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from strideflax.kernels import native
+from strideflax.window import Window
 
 MOST_PRODUCTS = 3_000_000  # of one case, so that NumPy is quick
 CHANNELS = (1, 1, 2, 3, 3, 4, 5, 7, 8, 8, 12, 16, 16, 17, 31, 32, 32, 48, 64, 96, 128)
@@ -116,14 +117,14 @@ def check(case: Case, values: np.random.Generator) -> Counter:
         arrays[name] = jnp.asarray(values.standard_normal(shape), case.dtype)
     exact = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
     x, kernel, g = arrays.values()
-    geometry = (case.stride, case.pads, case.dilation, case.groups)
+    window = Window(size=case.window, stride=case.stride, pads=case.pads, dilation=case.dilation)
     counts = Counter()
     for kind, a, b, result in (
         ("convolution", x, kernel, g),
         ("input_gradient", g, kernel, x),
         ("kernel_gradient", x, g, kernel),
     ):
-        call = native.kernel(kind, a, b, result, geometry)
+        call = native.kernel(kind, a, b, result, window, case.groups)
         if call is None:
             counts["refused"] += 1
             continue
