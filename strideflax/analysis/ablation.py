@@ -92,7 +92,7 @@ def read_ablation(
         frame: runs, as from `strideflax.results.load`.
         factor: the column whose levels are compared.
         baseline: the level that the others are compared with, or a text that names it, such as ``"0.10"`` for 0.1;
-            None takes "strided_conv", or the first level if there is no such one.
+            None takes "strided_conv", or the first level if no run has that.
         ranked_by: "val_accuracy" or "test_accuracy", see `Ablation`; None takes the first that all operators have.
 
     Raises:

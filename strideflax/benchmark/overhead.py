@@ -23,6 +23,7 @@ from strideflax.compile_cache import keep_compiled
 from strideflax.config import Config
 from strideflax.config_file import read_config
 from strideflax.inspection import inspect_model
+from strideflax.measuring.timing import planned_bytes
 from strideflax.model import abstract_model
 from strideflax.process import keep_memory
 from strideflax.training import train
@@ -59,14 +60,10 @@ def memory_bytes(config: Config) -> tuple[int, int]:
     """
     setup = prepare(config)
     step, (train_set, order, _) = compile_step(setup)
-    plan = step.memory_analysis()
-    planned = (
-        plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes - plan.alias_size_in_bytes
-    )
     counted = sum(leaf.nbytes for leaf in jax.tree.leaves((setup.initial, train_set, order)))
     size = setup.dataset.train.images.shape[1:3]
     layers = inspect_model(abstract_model(config.model), size).activation_bytes
-    return planned, counted + config.batch_size * layers
+    return planned_bytes(step.memory_analysis()), counted + config.batch_size * layers
 
 
 def start_seconds(spec: str, overrides: Sequence[str] = ()) -> float:

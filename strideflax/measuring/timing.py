@@ -44,5 +44,11 @@ def peak_memory(compiled: Any, device: jax.Device) -> dict[str, Any]:
     plan = compiled.memory_analysis()
     if plan is None:
         return {"bytes": None, "source": "neither the device nor XLA says"}
-    size = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes - plan.alias_size_in_bytes
-    return {"bytes": int(size), "source": "XLA's memory analysis: arguments + outputs + temporaries - shared"}
+    return {"bytes": planned_bytes(plan), "source": "XLA's memory analysis: arguments + outputs + temporaries - shared"}
+
+
+def planned_bytes(plan: Any) -> int:
+    """Return the peak memory by XLA's plan, what ``memory_analysis()`` of a compiled program returns."""
+    return int(
+        plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes - plan.alias_size_in_bytes
+    )
