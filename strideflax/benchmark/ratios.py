@@ -18,7 +18,7 @@ from strideflax.benchmark.remote import ContenderError, RemoteContender
 from strideflax.benchmark.workloads import OperatorCall, Step, Workload, to_job
 
 PROTOCOL = (
-    "separate processes taking turns, at least 5 calls and 0.2 s a turn (training steps 1.5 s), the first call of a turn not "
+    "separate processes taking turns, at least 5 calls and 0.2 s per turn (training steps 1.5 s), the first call of a turn not "
     "counted; ratio: a rival's median time over strideflax's in the same round; median, lowest and highest over rounds; random "
     "pixels, no augmentation, the same initial weights"
 )

@@ -1,4 +1,4 @@
-"""How images per second change with the width, the image, the batch, the devices, the steps a dispatch, the seeds at once.
+"""How images per second change with the width, the image, the batch, the devices, the steps per dispatch, the seeds at once.
 
 The ideal line: along the devices, one device's images per second times their number; along all else, the most multiply-adds
 per second that any point reaches, at every point.

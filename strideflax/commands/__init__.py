@@ -1,1 +1,1 @@
-"""The command line, one module a command: only here is anything printed or argv read."""
+"""The command line, one module per command: only here is anything printed or argv read."""

@@ -135,13 +135,19 @@ def _workloads(args: argparse.Namespace) -> "list[Workload]":
     from strideflax.config_file import read_config
 
     dtypes = _dtypes(args)
-    configs = [(Path(spec.split(":")[0]).stem, read_config(spec, args.overrides)) for spec in args.config or SHIPPED]
-    steps = [Step.of(label, config, dtype=dtype) for dtype in dtypes for label, config in configs]
-    listed: list[Workload] = [*steps, *(operator for dtype in dtypes for operator in operators(dtype))]
+    configs = [(spec, read_config(spec, args.overrides)) for spec in args.config or SHIPPED]
+    listed: list[Workload] = []
+    for dtype in dtypes:
+        for spec, config in configs:
+            listed.append(Step.of(Path(spec.split(":")[0]).stem, config, dtype=dtype))
+    for dtype in dtypes:
+        listed += operators(dtype)
     chosen = [workload for workload in listed if args.only in workload.name]
     if not chosen:
         raise UserError(f"--only {args.only!r} leaves no workload; names are such as {listed[0].name!r}")
-    return [*(limit(dtype=dtype) for limit in (Product, Increment) for dtype in dtypes), *chosen]
+    products = [Product(dtype=dtype) for dtype in dtypes]
+    increments = [Increment(dtype=dtype) for dtype in dtypes]
+    return [*products, *increments, *chosen]
 
 
 def _dtypes(args: argparse.Namespace) -> list[str]:

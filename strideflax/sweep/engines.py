@@ -15,7 +15,7 @@ from strideflax.sweep.worker import train_folder, write_failure
 from strideflax.wording import counted
 
 TICK_SECONDS = 0.5
-ATTEMPTS = 3  # a run whose worker died is placed again; one that raises is not, it is written down as failed
+ATTEMPTS = 3  # a run whose worker died is started again; one that raises is not, it is written down as failed
 
 Tick = Callable[[set[Path]], None]
 Engine = Callable[[Sequence[Path], Tick], None]

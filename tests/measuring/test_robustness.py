@@ -32,7 +32,7 @@ def test_errors_under_corruptions_and_their_means():
 
 @pytest.fixture
 def cifar10_c(tmp_path):
-    """Two images a severity: dark until severity 3, bright from there on; both labelled dark."""
+    """Two images per severity: dark until severity 3, bright from there on; both labelled dark."""
     labels = np.zeros(10, np.int64)
     np.save(tmp_path / "labels.npy", labels)
     for name in CIFAR10_C:
