@@ -14,7 +14,7 @@ def config(**changes) -> OptimizerConfig:
         "momentum": 0.9,
         "weight_decay": 0.0,
         "label_smoothing": 0.0,
-        "clip_norm": 0.0,
+        "clip_norm": None,
     }
     return OptimizerConfig(**values | changes)
 
