@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and the console below would keep that width for good
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # oneDNN's: a core for each of pytest's two workers and their children
 
@@ -12,6 +13,8 @@ import jax
 import numpy as np
 import pytest
 from made_runs import write_study
+
+import strideflax.commands.console  # noqa: F401
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")

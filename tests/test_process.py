@@ -79,5 +79,5 @@ class TestPrograms:
         assert kept == ["strideflax.sweep.worker"]
 
     def test_a_benchmark_s_process(self, kept: list[str]) -> None:
-        contender_process._side(CONTENDERS["auto"])
+        contender_process._framework_module(CONTENDERS["auto"])
         assert kept == ["strideflax.process"]

@@ -86,7 +86,8 @@ def test_asked_to_stop_it_saves_answers_in_a_line_and_goes_on(trial, machine, re
     elif process.returncode:
         assert process.returncode == 128 + number
         assert "stopped at step" in output or errors == "interrupted\n"
-        assert errors.count("\n") <= 1
+        said = [line for line in errors.splitlines() if line and not line.startswith("stopping; press Ctrl-C again")]
+        assert len(said) <= 1
     finish(machine.train(tmp_path / "run"))
     assert outcome(tmp_path / "run") == reference.outcome
 
@@ -98,6 +99,7 @@ def test_a_signal_stops_after_the_step_a_second_or_an_early_one_at_once():
         with pytest.raises(StoppedAtOnce) as early:
             os.kill(os.getpid(), signal.SIGTERM)
         assert early.value.exit_code == 143
+        stop = StopSignal()
         assert not stop()
         os.kill(os.getpid(), signal.SIGINT)
         assert stop()
