@@ -21,9 +21,11 @@ def add_rounds(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add the one config that is measured."""
+def add_one_config(parser: argparse.ArgumentParser) -> None:
+    """Add the one config that is measured, how often, and the file of the results."""
     parser.add_argument("--config", default=SHIPPED[0], metavar="FILE.py[:ARG]", help="default: %(default)s")
+    add_rounds(parser)
+    add_out(parser)
 
 
 def add_comparison(parser: argparse.ArgumentParser) -> None:

@@ -3,16 +3,14 @@
 import argparse
 import subprocess
 
-from strideflax.commands.bench_options import add_config, add_out, add_rounds
+from strideflax.commands.bench_options import add_one_config
 from strideflax.commands.console import console, loading
 from strideflax.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_config(parser)
-    add_rounds(parser)
-    add_out(parser)
+    add_one_config(parser)
 
 
 def main(args: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from strideflax.benchmark.axes import AXES
-from strideflax.commands.bench_options import add_config, add_out, add_rounds
+from strideflax.commands.bench_options import add_one_config
 from strideflax.commands.console import console, loading
 from strideflax.errors import UserError
 from strideflax.wording import counted
@@ -16,9 +16,7 @@ from strideflax.wording import counted
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("axis", choices=AXES, metavar="AXIS", help=", ".join(AXES))
-    add_config(parser)
-    add_rounds(parser)
-    add_out(parser)
+    add_one_config(parser)
 
 
 def main(args: argparse.Namespace) -> None:

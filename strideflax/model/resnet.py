@@ -15,7 +15,7 @@ from strideflax.errors import ConfigError
 from strideflax.model.batch_norm import BatchNorm
 from strideflax.model.config import ModelConfig
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Stride, per_axis
+from strideflax.operators.geometry import PerAxis, per_axis
 from strideflax.operators.strided import StridedConv
 from strideflax.operators.table import downsampler, operator_entry
 
@@ -136,7 +136,7 @@ class Block(nnx.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, in_features: int, out_features: int, *, stride: Stride, streams: NamedStreams
+        self, config: ModelConfig, in_features: int, out_features: int, *, stride: PerAxis, streams: NamedStreams
     ):
         self.name = streams.prefix.strip("/")  # e.g. "stage2/block1"
         strides = per_axis(stride, 2, "stride")

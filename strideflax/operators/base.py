@@ -1,12 +1,12 @@
 """What every downsampling operator agrees on, so that a model can take any of them."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.geometry import MODULE_PADDINGS, centred, is_int, make_window, per_axis
+from strideflax.operators.geometry import MODULE_PADDINGS, PerAxis, centred, is_int, make_window, per_axis
 from strideflax.operators.receptive_field import WindowPass, receptive_fields
 from strideflax.window import Window
 
@@ -38,7 +38,7 @@ class Downsample(nnx.Module):
     """
 
     convolves: ClassVar[bool] = False  # True: it is itself the block's convolution, so placement does not apply
-    default_window: ClassVar[int | Literal["stride"] | None] = "stride"  # None: it has no window to choose
+    default_window: ClassVar[int | str | None] = "stride"  # None: it has no window to choose
     default_taps: ClassVar[int | None] = None  # None: it has no filter behind a convolution
     default_padding: ClassVar[str] = "SYMMETRIC"
     strides: ClassVar[tuple[int, ...] | None] = None  # per axis, those that its definition allows; None: any
@@ -48,8 +48,8 @@ class Downsample(nnx.Module):
         in_features: int,
         out_features: int | None = None,
         *,
-        stride: int | Sequence[int] = 2,
-        window: int | Sequence[int] | None = None,
+        stride: PerAxis = 2,
+        window: PerAxis | None = None,
         taps: int | None = None,
         padding: str | None = None,
         axes: int | None = None,
@@ -79,11 +79,13 @@ class Downsample(nnx.Module):
         self.padding = padding
         self._build(rngs)
 
-    def _window(self, window: int | Sequence[int] | None) -> tuple[int, ...]:
-        chosen = self.default_window if window is None else window
-        if chosen is None or chosen == "stride":
+    def _window(self, window: PerAxis | None) -> tuple[int, ...]:
+        if window is not None:
+            chosen = window
+        elif isinstance(self.default_window, int):
+            chosen = self.default_window
+        else:  # as large as the stride, or no window at all
             return self.stride
-        assert not isinstance(chosen, str)
         sizes = per_axis(chosen, len(self.stride), f"{type(self).__name__}: window")
         if self.convolves or not is_int(chosen):
             return sizes

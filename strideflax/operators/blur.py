@@ -9,7 +9,15 @@ from jax import Array
 
 from strideflax.kernels import window_sum
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import MODULE_PADDINGS, Padding, centred, make_window, per_axis, spatial_size
+from strideflax.operators.geometry import (
+    MODULE_PADDINGS,
+    Padding,
+    PerAxis,
+    centred,
+    make_window,
+    per_axis,
+    spatial_size,
+)
 from strideflax.operators.pool import max_over
 from strideflax.operators.receptive_field import WindowPass
 from strideflax.window import Window
@@ -21,13 +29,7 @@ def binomial_filter(taps: int) -> np.ndarray:
     return np.array([math.comb(taps - 1, i) for i in range(taps)]) / 2.0 ** (taps - 1)
 
 
-def blur_pool(
-    x: Array,
-    taps: int | Sequence[int] = 3,
-    *,
-    stride: int | Sequence[int] = 2,
-    padding: Padding = "REFLECT",
-) -> Array:
+def blur_pool(x: Array, taps: PerAxis = 3, *, stride: PerAxis = 2, padding: Padding = "REFLECT") -> Array:
     """Filter each channel with the outer product of binomial filters, then keep every ``stride``-th pixel.
 
     Args:
@@ -47,13 +49,7 @@ def blur_pool(
     return blur(x, make_window(map_size, per_axis(taps, len(map_size), "taps"), stride=stride, padding=padding))
 
 
-def max_blur(
-    x: Array,
-    taps: int | Sequence[int] = 3,
-    *,
-    stride: int | Sequence[int] = 2,
-    padding: str = "REFLECT",
-) -> Array:
+def max_blur(x: Array, taps: PerAxis = 3, *, stride: PerAxis = 2, padding: str = "REFLECT") -> Array:
     """Take the maximum of every window as large as the stride, then `blur_pool`: the antialiased max pool.
 
     Args:

@@ -1,7 +1,5 @@
 """Convolutions with a fixed low-pass beside them: conv-blur, the shortcut of ResNet-D, and a blurred shortcut."""
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -9,14 +7,12 @@ from jax import Array
 from strideflax.operators.base import Chain, Downsample
 from strideflax.operators.blur import BlurPool, blur_pool
 from strideflax.operators.conv import conv
-from strideflax.operators.geometry import centred, per_axis, spatial_size
+from strideflax.operators.geometry import PerAxis, centred, per_axis, spatial_size
 from strideflax.operators.pool import AvgPool, avg_pool
 from strideflax.operators.strided import StridedConv, dense_conv
 
 
-def conv_blur(
-    x: Array, kernel: Array, *, taps: int = 3, stride: int | Sequence[int] = 2, padding: str = "REFLECT"
-) -> Array:
+def conv_blur(x: Array, kernel: Array, *, taps: int = 3, stride: PerAxis = 2, padding: str = "REFLECT") -> Array:
     """Convolve at every position, take the ReLU, blur with a binomial filter and keep every ``stride``-th pixel.
 
     Args:
@@ -38,7 +34,7 @@ def conv_blur(
     return blur_pool(dense, lengths, stride=strides, padding=centred(padding, lengths))
 
 
-def resnet_d_shortcut(x: Array, kernel: Array, *, stride: int | Sequence[int] = 2, padding: str = "SYMMETRIC") -> Array:
+def resnet_d_shortcut(x: Array, kernel: Array, *, stride: PerAxis = 2, padding: str = "SYMMETRIC") -> Array:
     """Average blocks of ``stride`` pixels, then convolve 1 x 1: ResNet-D's projection, which reads every pixel.
 
     Args:
@@ -79,7 +75,11 @@ class ConvBlur(Chain):
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the convolution and the filter."""
         self.conv = dense_conv(self, rngs)
-        self.blur = BlurPool(self.out_features, stride=self.stride, window=self.taps, padding=self.padding)
+        features = self._blurred_features()
+        self.blur = BlurPool(features, stride=self.stride, window=self.taps, padding=self.padding)
+
+    def _blurred_features(self) -> int:
+        return self.out_features
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""
@@ -89,22 +89,17 @@ class ConvBlur(Chain):
         return self.conv, self.blur
 
 
-class BlurProjection(Chain):
+class BlurProjection(ConvBlur):
     """A blur and then a 1 x 1 convolution, ``y = conv1x1(blur(x)[::s])``: the shortcut beside `ConvBlur`.
 
     A projection is linear, so it commutes with the filter and comes after it, on the small map. Phase and border as
     `BlurPool`. Source: Zhang 2019 (arXiv:1904.11486).
     """
 
-    convolves = True
     default_window = 1
-    default_taps = 3
-    default_padding = "REFLECT"
 
-    def _build(self, rngs: nnx.Rngs | None) -> None:
-        """Create the filter and the convolution."""
-        self.conv = dense_conv(self, rngs)
-        self.blur = BlurPool(self.in_features, stride=self.stride, window=self.taps, padding=self.padding)
+    def _blurred_features(self) -> int:
+        return self.in_features
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, in_features]`` to ``[..., out_features]``."""

@@ -1,6 +1,5 @@
 """The convolution every other part stands on: arguments checked and made explicit, then computed by the kernels."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from strideflax.kernels import convolve, resolve_implementation
-from strideflax.operators.geometry import Padding, is_int, make_window, spatial_size
+from strideflax.operators.geometry import Padding, PerAxis, is_int, make_window, spatial_size
 from strideflax.window import Window
 
 IMPLEMENTATIONS = ("auto", "lax", "native", "taps", "phases")
@@ -18,9 +17,9 @@ def conv(
     x: Array,
     kernel: Array,
     *,
-    stride: int | Sequence[int] = 1,
+    stride: PerAxis = 1,
     padding: Padding = "SAME",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
     groups: int = 1,
     flip_kernel: bool = False,
     implementation: str | None = None,

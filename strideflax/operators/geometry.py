@@ -16,17 +16,12 @@ PADDINGS = ("VALID", "SAME", "SAME_LOWER", "SYMMETRIC", "CIRCULAR", "REFLECT")
 MODULE_PADDINGS = tuple(padding for padding in PADDINGS if padding != "VALID")  # those that give ceil(n / s) outputs
 BORDERS = {"CIRCULAR": "wrap", "REFLECT": "reflect"}  # paddings that copy pixels instead of adding zeros -> np.pad mode
 
-Stride: TypeAlias = int | Sequence[int]
+PerAxis: TypeAlias = int | Sequence[int]  # one for every spatial axis, or one each
 Padding: TypeAlias = str | int | Sequence[int | tuple[int, int]]
 
 
 def make_window(
-    map_size: Sequence[int],
-    size: int | Sequence[int],
-    *,
-    stride: int | Sequence[int] = 1,
-    padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    map_size: Sequence[int], size: PerAxis, *, stride: PerAxis = 1, padding: Padding = "VALID", dilation: PerAxis = 1
 ) -> Window:
     """Return the window that a user's arguments describe on a map of ``map_size``, checked and explicit per axis.
 
@@ -76,7 +71,7 @@ def spatial_size(x: Array) -> tuple[int, ...]:
     return shape[1:-1]
 
 
-def per_axis(value: int | Sequence[int], axes: int, name: str, minimum: int = 1) -> tuple[int, ...]:
+def per_axis(value: PerAxis, axes: int, name: str, minimum: int = 1) -> tuple[int, ...]:
     """Return ``value`` as one int per axis: an int is repeated, a sequence must have ``axes`` entries."""
     values = (value,) * axes if is_int(value) else value
     if (
@@ -95,11 +90,7 @@ def border_of(padding: Padding) -> str:
 
 
 def explicit_pads(
-    padding: Padding,
-    map_size: Sequence[int],
-    size: Sequence[int],
-    stride: Sequence[int],
-    dilation: Sequence[int],
+    padding: Padding, map_size: Sequence[int], size: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
 ) -> Pads:
     """Turn a padding rule into explicit ``(low, high)`` pads per axis.
 
@@ -173,12 +164,12 @@ def centred(padding: Padding, size: Sequence[int]) -> Padding:
 
 
 def output_size(
-    size: int | Sequence[int],
-    window: int | Sequence[int],
+    size: PerAxis,
+    window: PerAxis,
     *,
-    stride: int | Sequence[int] = 1,
+    stride: PerAxis = 1,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
     ceil_mode: bool = False,
 ) -> int | tuple[int, ...]:
     """Return the output size of a convolution or pool, ``floor((n + low + high - k_e) / s) + 1`` per axis.

@@ -11,19 +11,14 @@ from jax import Array
 
 from strideflax.kernels import window_pixels
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Padding
+from strideflax.operators.geometry import Padding, PerAxis
 from strideflax.operators.pool import max_over, mean_over, pool_window
 from strideflax.operators.receptive_field import WindowPass
 from strideflax.window import Window
 
 
 def max_avg_pool(
-    x: Array,
-    window: int | Sequence[int],
-    *,
-    stride: int | Sequence[int] | None = None,
-    padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    x: Array, window: PerAxis, *, stride: PerAxis | None = None, padding: Padding = "VALID", dilation: PerAxis = 1
 ) -> Array:
     """Add the maximum and the mean of each window, both over its real pixels alone.
 
@@ -42,12 +37,12 @@ def max_avg_pool(
 
 def mixed_pool(
     x: Array,
-    window: int | Sequence[int],
+    window: PerAxis,
     share: float | Array,
     *,
-    stride: int | Sequence[int] | None = None,
+    stride: PerAxis | None = None,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
 ) -> Array:
     """Mix the maximum and the mean of each window, ``share * max + (1 - share) * mean``.
 
@@ -69,12 +64,12 @@ def mixed_pool(
 
 def gated_pool(
     x: Array,
-    window: int | Sequence[int],
+    window: PerAxis,
     mask: Array,
     *,
-    stride: int | Sequence[int] | None = None,
+    stride: PerAxis | None = None,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
 ) -> Array:
     """Mix the maximum and the mean of each window by a gate on its content.
 

@@ -1,7 +1,6 @@
 """Power means: the Lp pool, whose exponent is fixed, and the generalised mean, whose exponent is learned."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -12,7 +11,7 @@ from jax import Array, lax
 
 from strideflax.kernels import window_pixels
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Padding
+from strideflax.operators.geometry import Padding, PerAxis
 from strideflax.operators.pool import pool_window
 from strideflax.window import Window
 
@@ -21,12 +20,12 @@ FLOOR = 1e-6  # under the pixels of a generalised mean
 
 def lp_pool(
     x: Array,
-    window: int | Sequence[int],
+    window: PerAxis,
     *,
     p: float = 2,
-    stride: int | Sequence[int] | None = None,
+    stride: PerAxis | None = None,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
 ) -> Array:
     """Take the p-norm of each window, ``(sum_t |x[t]|^p)^(1/p)``: a sum and not a mean, as in ONNX and PyTorch.
 
@@ -63,12 +62,12 @@ def lp_pool(
 
 def generalized_mean_pool(
     x: Array,
-    window: int | Sequence[int],
+    window: PerAxis,
     p: float | Array,
     *,
-    stride: int | Sequence[int] | None = None,
+    stride: PerAxis | None = None,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
     eps: float = FLOOR,
 ) -> Array:
     """Take the power mean of each window, ``(mean_t max(x[t], eps)^p)^(1/p)``, over its real pixels alone.

@@ -16,18 +16,18 @@ from jax import Array, lax
 from strideflax.kernels import lies_on_mesh
 from strideflax.operators.base import Downsample, Stochastic, streams
 from strideflax.operators.conv import conv
-from strideflax.operators.geometry import per_axis, spatial_size
+from strideflax.operators.geometry import PerAxis, per_axis, spatial_size
 from strideflax.operators.rearrange import block_window, phases
 from strideflax.operators.receptive_field import WindowPass
 from strideflax.operators.strided import StridedConv
 
 
-def adaptive_polyphase(x: Array, stride: int | Sequence[int] = 2) -> Array:
+def adaptive_polyphase(x: Array, stride: PerAxis = 2) -> Array:
     """Keep, per sample, the phase with the largest l2 norm, see `polyphase_index` and `polyphase_sample`."""
     return polyphase_sample(x, polyphase_index(x, stride), stride)
 
 
-def polyphase_index(x: Array, stride: int | Sequence[int] = 2) -> Array:
+def polyphase_index(x: Array, stride: PerAxis = 2) -> Array:
     """Return ``[batch]``, the phase of each sample with the largest l2 norm over space and channels.
 
     Args:
@@ -46,7 +46,7 @@ def polyphase_index(x: Array, stride: int | Sequence[int] = 2) -> Array:
     return jnp.argmax(jnp.stack(energies, 1), 1)
 
 
-def polyphase_sample(x: Array, index: Array, stride: int | Sequence[int] = 2) -> Array:
+def polyphase_sample(x: Array, index: Array, stride: PerAxis = 2) -> Array:
     """Sample each image at its own phase.
 
     Args:
@@ -80,15 +80,13 @@ def polyphase_sample(x: Array, index: Array, stride: int | Sequence[int] = 2) ->
     return lax.select_n(jnp.broadcast_to(index.astype(jnp.int32).reshape(per_sample), components[0].shape), *components)
 
 
-def _components(x: Array, stride: int | Sequence[int]) -> list[Array]:
+def _components(x: Array, stride: PerAxis) -> list[Array]:
     x = jnp.asarray(x)
     strides = per_axis(stride, len(spatial_size(x)), "stride")
     return phases(x, strides, strides, "CIRCULAR")
 
 
-def learned_polyphase(
-    x: Array, kernel: Array, score: Array, *, stride: int | Sequence[int] = 2, key: Array | None = None
-) -> Array:
+def learned_polyphase(x: Array, kernel: Array, score: Array, *, stride: PerAxis = 2, key: Array | None = None) -> Array:
     """Keep, per sample, the phase with the best score of a small network, see `phase_scores`.
 
     Args:
@@ -110,7 +108,7 @@ def learned_polyphase(
     return polyphase_sample(x, index, strides)
 
 
-def phase_scores(x: Array, kernel: Array, score: Array, stride: int | Sequence[int] = 2) -> Array:
+def phase_scores(x: Array, kernel: Array, score: Array, stride: PerAxis = 2) -> Array:
     """Return ``score . mean(relu(kernel * phase))`` of each phase of ``x``, ``[batch, phases]``, float32.
 
     The convolution is circular and the mean global, so the scores of a circularly shifted image are the same.

@@ -1,6 +1,5 @@
 """The maximum and the mean over sliding windows, channels last."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -10,7 +9,7 @@ from jax import Array
 
 from strideflax.kernels import resolve_implementation, window_max, window_sum
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import Padding, make_window, require_real_pixels, spatial_size
+from strideflax.operators.geometry import Padding, PerAxis, make_window, require_real_pixels, spatial_size
 from strideflax.window import Window
 
 IMPLEMENTATIONS = ("auto", "slices", "lax")
@@ -18,11 +17,11 @@ IMPLEMENTATIONS = ("auto", "slices", "lax")
 
 def max_pool(
     x: Array,
-    window: int | Sequence[int],
+    window: PerAxis,
     *,
-    stride: int | Sequence[int] | None = None,
+    stride: PerAxis | None = None,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
     implementation: str | None = None,
 ) -> Array:
     """Take the maximum over each window; zero-padding rules pad with minus infinity.
@@ -50,11 +49,11 @@ def max_pool(
 
 def avg_pool(
     x: Array,
-    window: int | Sequence[int],
+    window: PerAxis,
     *,
-    stride: int | Sequence[int] | None = None,
+    stride: PerAxis | None = None,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
     count_include_pad: bool = False,
     implementation: str | None = None,
 ) -> Array:
@@ -80,13 +79,7 @@ def avg_pool(
     return mean_over(x, described, count_include_pad=count_include_pad, implementation=implementation)
 
 
-def pool_window(
-    x: Array,
-    window: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: Padding,
-    dilation: int | Sequence[int],
-) -> Window:
+def pool_window(x: Array, window: PerAxis, stride: PerAxis | None, padding: Padding, dilation: PerAxis) -> Window:
     """Return the window that a pool's arguments describe on ``x``, each of whose places holds a pixel of ``x``.
 
     Raises:

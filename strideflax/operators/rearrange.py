@@ -12,12 +12,12 @@ from jax import Array, lax
 
 from strideflax.kernels import pad_border
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import PADDINGS, border_of, check_border, per_axis, spatial_size
+from strideflax.operators.geometry import PADDINGS, PerAxis, border_of, check_border, per_axis, spatial_size
 from strideflax.operators.receptive_field import WindowPass
 from strideflax.window import Window
 
 
-def space_to_depth(x: Array, block: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:
+def space_to_depth(x: Array, block: PerAxis = 2, *, padding: str = "VALID") -> Array:
     """Stack the ``prod(block)`` phases of ``x`` on its channels: ``y[i, p * channels + c] = x[block * i + p, c]``.
 
     ``p`` counts the offsets inside a block row by row, as in TensorFlow and ONNX (mode "DCR").
@@ -39,7 +39,7 @@ def space_to_depth(x: Array, block: int | Sequence[int] = 2, *, padding: str = "
     return jnp.concatenate(phases(x, blocks, blocks, padding), axis=-1)
 
 
-def depth_to_space(x: Array, block: int | Sequence[int] = 2) -> Array:
+def depth_to_space(x: Array, block: PerAxis = 2) -> Array:
     """Undo `space_to_depth` on sizes that ``block`` divides.
 
     Args:
@@ -65,7 +65,7 @@ def depth_to_space(x: Array, block: int | Sequence[int] = 2) -> Array:
     return y.transpose(*order, 2 * axes + 1).reshape(x.shape[0], *sizes, -1)
 
 
-def haar_low(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:
+def haar_low(x: Array, stride: PerAxis = 2, *, padding: str = "VALID") -> Array:
     """Return the low band of the orthonormal Haar wavelet: twice the mean of each 2 x 2 block.
 
     Args:
@@ -84,7 +84,7 @@ def haar_low(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID
     return _haar(x, strides, strides, padding, low=True)
 
 
-def haar_all(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID") -> Array:
+def haar_all(x: Array, stride: PerAxis = 2, *, padding: str = "VALID") -> Array:
     """Return all bands of the orthonormal Haar wavelet, stacked on channels.
 
     Args:
@@ -103,7 +103,7 @@ def haar_all(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "VALID
     return _haar(x, strides, strides, padding, low=False)
 
 
-def _haar_strides(stride: int | Sequence[int], axes: int) -> tuple[int, ...]:
+def _haar_strides(stride: PerAxis, axes: int) -> tuple[int, ...]:
     strides = per_axis(stride, axes, "stride")
     if max(strides) > 2:
         raise ValueError(f"stride of the Haar wavelet must be 1 or 2 on each axis, got {stride!r}")

@@ -12,7 +12,7 @@ from jax import Array
 from strideflax.kernels import pad_border
 from strideflax.operators.base import Downsample
 from strideflax.operators.blur import separable_filter
-from strideflax.operators.geometry import MODULE_PADDINGS, border_of, check_border, per_axis, spatial_size
+from strideflax.operators.geometry import MODULE_PADDINGS, PerAxis, border_of, check_border, per_axis, spatial_size
 from strideflax.operators.receptive_field import WindowPass
 from strideflax.window import Window
 
@@ -27,7 +27,7 @@ def triangle_filter(stride: int) -> np.ndarray:
     return (1 - np.abs(distances) / s) / s
 
 
-def resize_pool(x: Array, stride: int | Sequence[int] = 2, *, padding: str = "SAME") -> Array:
+def resize_pool(x: Array, stride: PerAxis = 2, *, padding: str = "SAME") -> Array:
     """Shrink by ``stride``: weight the pixels around each ``stride``-wide cell by a triangle of half-width ``stride``.
 
     Where the stride divides the size this equals ``jax.image.resize(..., method="linear", antialias=True)``. Elsewhere

@@ -16,14 +16,14 @@ from flax import nnx
 from jax import Array, lax
 
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import per_axis, spatial_size
+from strideflax.operators.geometry import PerAxis, per_axis, spatial_size
 from strideflax.operators.receptive_field import WindowPass
 from strideflax.window import Window
 
 RAMP = 4.0  # width in frequencies of DiffStride's soft edge, R in Riad et al.
 
 
-def spectral_pool(x: Array, stride: int | Sequence[int] = 2) -> Array:
+def spectral_pool(x: Array, stride: PerAxis = 2) -> Array:
     """Keep the lowest ``o = ceil(n / stride)`` frequencies of each axis and return to ``o`` pixels.
 
     With ``X`` the discrete Fourier transform of one axis, ``y[i] = (1 / n) sum_k w_k X[k] exp(2 pi j k i / o)`` over
@@ -47,7 +47,7 @@ def spectral_pool(x: Array, stride: int | Sequence[int] = 2) -> Array:
     return _filtered(x, strides, strides, None)
 
 
-def diff_stride(x: Array, learned: Array, *, stride: int | Sequence[int] = 2, ramp: float = RAMP) -> Array:
+def diff_stride(x: Array, learned: Array, *, stride: PerAxis = 2, ramp: float = RAMP) -> Array:
     """Pool as `spectral_pool`, with frequencies weighted by a mask whose width a learned stride sets.
 
     Frequency ``k`` of an axis of ``n`` pixels with learned stride ``S`` has the weight

@@ -8,7 +8,7 @@ from jax import Array
 
 from strideflax.operators.base import Chain, Downsample, streams
 from strideflax.operators.conv import conv, conv_window
-from strideflax.operators.geometry import Padding, centred, make_window, per_axis, spatial_size
+from strideflax.operators.geometry import Padding, PerAxis, centred, make_window, per_axis, spatial_size
 from strideflax.operators.pool import MaxPool, max_over
 from strideflax.operators.receptive_field import WindowPass
 from strideflax.window import Window
@@ -16,7 +16,7 @@ from strideflax.window import Window
 he_normal = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
-def subsample(x: Array, stride: int | Sequence[int] = 2) -> Array:
+def subsample(x: Array, stride: PerAxis = 2) -> Array:
     """Keep every ``stride``-th pixel, ``y[i] = x[s i]``.
 
     Args:
@@ -39,7 +39,7 @@ def _take(x: Array, stride: Sequence[int]) -> Array:
     return x[:, *(slice(None, None, s) for s in stride)]
 
 
-def conv_pool(x: Array, kernel: Array, *, stride: int | Sequence[int] = 2, padding: Padding = "SYMMETRIC") -> Array:
+def conv_pool(x: Array, kernel: Array, *, stride: PerAxis = 2, padding: Padding = "SYMMETRIC") -> Array:
     """Convolve at every position, then take the maximum of windows as large as the stride.
 
     Args:

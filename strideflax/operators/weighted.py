@@ -10,7 +10,7 @@ from jax import Array
 
 from strideflax.kernels import window_pixels
 from strideflax.operators.base import Downsample, Stochastic
-from strideflax.operators.geometry import Padding
+from strideflax.operators.geometry import Padding, PerAxis
 from strideflax.operators.norm import power_of_two_scale
 from strideflax.operators.pool import pool_window
 from strideflax.operators.receptive_field import WindowPass
@@ -19,12 +19,7 @@ from strideflax.window import Window
 
 
 def soft_pool(
-    x: Array,
-    window: int | Sequence[int],
-    *,
-    stride: int | Sequence[int] | None = None,
-    padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    x: Array, window: PerAxis, *, stride: PerAxis | None = None, padding: Padding = "VALID", dilation: PerAxis = 1
 ) -> Array:
     """Average each window with weights that are the softmax of its values, per channel.
 
@@ -47,11 +42,11 @@ def soft_pool(
 def local_importance_pool(
     x: Array,
     logits: Array,
-    window: int | Sequence[int],
+    window: PerAxis,
     *,
-    stride: int | Sequence[int] | None = None,
+    stride: PerAxis | None = None,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
 ) -> Array:
     """Average each window with weights ``exp(logits)``: ``sum_t x[t] exp(g[t]) / sum_t exp(g[t])``, per channel.
 
@@ -77,12 +72,12 @@ def local_importance_pool(
 
 def stochastic_pool(
     x: Array,
-    window: int | Sequence[int],
+    window: PerAxis,
     *,
     key: Array | None = None,
-    stride: int | Sequence[int] | None = None,
+    stride: PerAxis | None = None,
     padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
+    dilation: PerAxis = 1,
 ) -> Array:
     """Pick a pixel of each window at random, pixel ``i`` with probability ``p[i] = x[i] / sum x``, or the mean pick.
 

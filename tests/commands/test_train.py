@@ -10,16 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_net import TINY_NET
 
 from strideflax.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 TINY = [
-    "--config", "configs/stride2.py:quick",
-    "--config.model.widths=(4, 8)",
-    "--config.model.blocks=(1, 1)",
-    "--config.model.strides=(1, 2)",
-    "--config.model.stem.kernel=3",
+    *TINY_NET,
     "--config.data.train_count=640",
     "--config.data.val_count=48",
     "--config.data.test_count=70",

@@ -7,14 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_net import TINY_NET
 
 ROOT = Path(__file__).parents[2]
 WORDS = [
-    "--config", "configs/stride2.py:quick",
-    "--config.model.widths=(4, 8)",
-    "--config.model.blocks=(1, 1)",
-    "--config.model.strides=(1, 2)",
-    "--config.model.stem.kernel=3",
+    *TINY_NET,
     "--config.data.train_count=320",
     "--config.data.val_count=50",
     "--config.data.test_count=70",
