@@ -33,13 +33,39 @@ def runs(operators: list[str]) -> dict[str, list[str]]:
     """Return the arguments of train.py for each run, by the run's name."""
     found = {f"{name}-quick": ["--config", f"configs/{name}.py:quick"] for name in CONFIGS}
     found["narrow"] = ["--config", "configs/stride2.py:quick", *SHORT, "--config.model.dtype=bfloat16"]
+    short = ["--config", "configs/stride2.py:quick", *SHORT]
     for operator in operators:
-        found[operator] = ["--config", "configs/stride2.py:quick", *SHORT, f"--config.model.downsample={operator}"]
-    found["stem-pool"] = [*found["max_pool"], "--config.model.stem.pool=max_pool", "--config.model.window=3"]
-    found["before"] = [*found["blur_pool"], "--config.model.placement=before", "--config.model.padding=SAME"]
-    found["added"] = [*found["strided_conv"], "--config.model.placement=added", "--config.model.residual=False"]
-    found["wide-blur"] = [*found["blur_pool"], "--config.model.window=5", "--config.model.padding=CIRCULAR"]
-    found["adamw"] = [*found["strided_conv"], "--config.optimizer.name=adamw", "--config.optimizer.learning_rate=0.01"]
+        found[operator] = [*short, f"--config.model.downsample={operator}"]
+    found["stem-pool"] = [
+        *short,
+        "--config.model.downsample=max_pool",
+        "--config.model.stem.pool=max_pool",
+        "--config.model.window=3",
+    ]
+    found["before"] = [
+        *short,
+        "--config.model.downsample=blur_pool",
+        "--config.model.placement=before",
+        "--config.model.padding=SAME",
+    ]
+    found["added"] = [
+        *short,
+        "--config.model.downsample=strided_conv",
+        "--config.model.placement=added",
+        "--config.model.residual=False",
+    ]
+    found["wide-blur"] = [
+        *short,
+        "--config.model.downsample=blur_pool",
+        "--config.model.window=5",
+        "--config.model.padding=CIRCULAR",
+    ]
+    found["adamw"] = [
+        *short,
+        "--config.model.downsample=strided_conv",
+        "--config.optimizer.name=adamw",
+        "--config.optimizer.learning_rate=0.01",
+    ]
     return found
 
 

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.typing import DTypeLike
 
 from strideflax.kernels.padding import fill_border, pad_border, take_every
 from strideflax.kernels.primitives import adjoint_pair
@@ -106,7 +105,7 @@ def _maximum_jvp(window: Window, primals: tuple[Array], tangents: tuple[Array]) 
 
 def _largest(x: Array, window: Window) -> tuple[Array, Array]:
     """Return the maximum of every window and the place of its first occurrence in row-major order."""
-    places = np.uint8 if np.prod(window.size) <= 255 else np.int32  # one number is left for no tap
+    places = np.uint8 if np.prod(window.size) <= 255 else np.int32
 
     def read(region: Region, part: Array) -> tuple[Array, Array]:
         taps = pixels_of(part, window.without_pads())
@@ -180,7 +179,7 @@ def _pick_transposed(g: Array, place: Array, *, map_size: tuple[int, ...], windo
         return _derived_transpose(partial(_pick, place=place, map_size=map_size, window=window), g, map_size)
 
     def term(gradient: Array, shift: tuple[int, ...], chosen: Array) -> Array:
-        return jnp.where(chosen == _taps_of_a_block(window, shift, chosen.dtype), gradient, 0)
+        return jnp.where(chosen.astype(np.int32) == _taps_of_a_block(window, shift), gradient, 0)
 
     return _gathered((g, place), map_size, window, term)
 
@@ -242,14 +241,14 @@ def _repeated_over_blocks(a: Array, stride: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(a.reshape(batch, *single, channels), (batch, *full, channels))
 
 
-def _taps_of_a_block(window: Window, shift: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """Return which tap each pixel of a block is for the window ``shift`` blocks before; no tap's number where it has ended."""
+def _taps_of_a_block(window: Window, shift: tuple[int, ...]) -> np.ndarray:
+    """Return which tap each pixel of a block is for the window ``shift`` blocks before; -1 where it has ended."""
     tap, ended = np.zeros((), np.int64), np.zeros((), bool)
     for k, s, a in zip(window.size, window.stride, shift, strict=True):
         along = a * s + np.arange(s)
         tap = tap[..., None] * k + along
         ended = ended[..., None] | (along >= k)
-    return _beside_blocks(np.where(ended, np.iinfo(dtype).max, tap).astype(dtype))
+    return _beside_blocks(np.where(ended, -1, tap).astype(np.int32))
 
 
 def _weights_of_a_block(weights: Weights, stride: tuple[int, ...], shift: tuple[int, ...]) -> np.ndarray:

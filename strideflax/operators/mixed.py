@@ -110,7 +110,9 @@ def _mixed(x: Array, window: Window, share: float | Array) -> Array:
 
 
 def _gated(x: Array, window: Window, mask: Array) -> Array:
-    return _mixed(x, window, _gate(x, mask, window))
+    strongest, mean = _max_and_mean(x, window)
+    gate = _gate(x, mask, window)
+    return (gate * strongest + (1 - gate) * mean).astype(jnp.result_type(x, float))
 
 
 @partial(jax.jit, static_argnames="window")

@@ -101,15 +101,19 @@ def stochastic_pool(
 
 @partial(jax.jit, static_argnames="window")
 def _importance(x: Array, logits: Array | None, window: Window) -> Array:
-    pixels, real = window_pixels(x, window)
-    importance = pixels if logits is None else window_pixels(logits, window)[0]
-    importance = jnp.where(real, importance, -jnp.inf)
-    largest = importance.max(axis=-2, keepdims=True)
-    # The softmax of infinite logits is its limit: pixels of the largest logit share all the weight.
-    limit = jnp.where(importance == largest, jnp.where(real, 0.0, -jnp.inf), -jnp.inf)
-    importance = jnp.where(jnp.isinf(largest), limit, importance)
-    weights = jax.nn.softmax(importance, axis=-2)  # subtracts the window's largest logit
-    return _weighted_mean(weights, pixels).astype(jnp.result_type(x.dtype, float))
+    # A softmax of infinite logits is NaN, and so is an infinite pixel without weight; the largest finite numbers have a limit.
+    pixels, real = window_pixels(_without_infinities(x), window)
+    importance = pixels if logits is None else window_pixels(_without_infinities(logits), window)[0]
+    weights = jax.nn.softmax(jnp.where(real, importance, -jnp.inf), axis=-2)  # subtracts the window's largest logit
+    return (weights * pixels).sum(axis=-2).astype(jnp.result_type(x.dtype, float))
+
+
+def _without_infinities(x: Array) -> Array:
+    """Return ``x`` with the largest and smallest finite number in place of infinities."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return x
+    largest = jnp.finfo(x.dtype).max
+    return jnp.where(jnp.isinf(x), jnp.where(x > 0, largest, -largest).astype(x.dtype), x)
 
 
 def _weighted_mean(weights: Array, pixels: Array) -> Array:
