@@ -145,13 +145,13 @@ class Downsample(nnx.Module):
         """
         return None
 
-    def _window_on(self, map_size: Sequence[int], size: Sequence[int] | None = None) -> Window:
-        """Return the operator's window, or one of another ``size``, on a map, padded for the operator's own stride.
+    def _window_on(self, map_size: Sequence[int]) -> Window:
+        """Return the operator's window on a map, padded for the operator's own stride.
 
         Every window gives ``ceil(n / s)`` outputs, an even one under ``SYMMETRIC`` too; see `geometry.centred`.
         """
-        size = self.window if size is None else size
-        return make_window(map_size, size, stride=self.stride, padding=centred(self.padding, size))
+        padding = centred(self.padding, self.window)
+        return make_window(map_size, self.window, stride=self.stride, padding=padding)
 
     def passes(self, map_size: Sequence[int]) -> tuple[WindowPass, ...]:
         """Return the operator's passes over a map of ``map_size``, for shapes, receptive fields and costs."""

@@ -24,6 +24,7 @@ def soft_pool(
     """Average each window with weights that are the softmax of its values, per channel.
 
     ``sum_t x[t] exp(x[t]) / sum_t exp(x[t])``, computed from ``x[t] - max x``, so that no exponential overflows.
+    An infinite value counts as the largest finite number of its sign, so a pixel of minus infinity has no weight beside others.
 
     Args:
         x, window, stride, padding, dilation: as in `strideflax.max_pool`; zero padding has no weight.
@@ -50,7 +51,8 @@ def local_importance_pool(
 ) -> Array:
     """Average each window with weights ``exp(logits)``: ``sum_t x[t] exp(g[t]) / sum_t exp(g[t])``, per channel.
 
-    Equal logits give the average, ``logits = x`` SoftPool, ``logits = c x`` with a large ``c`` the maximum.
+    Equal logits give the average, ``logits = x`` SoftPool, ``logits = c x`` with a large ``c`` the maximum. An infinite value or
+    logit counts as the largest finite number of its sign.
 
     Args:
         x, window, stride, padding, dilation: as in `soft_pool`.
