@@ -51,8 +51,8 @@ def local_importance_pool(
 ) -> Array:
     """Average each window with weights ``exp(logits)``: ``sum_t x[t] exp(g[t]) / sum_t exp(g[t])``, per channel.
 
-    Equal logits give the average, ``logits = x`` SoftPool, ``logits = c x`` with a large ``c`` the maximum. An infinite value or
-    logit counts as the largest finite number of its sign.
+    Equal logits give the average, ``logits = x`` SoftPool, ``logits = c x`` with a large ``c`` the maximum. An infinite value
+    or logit counts as the largest finite number of its sign.
 
     Args:
         x, window, stride, padding, dilation: as in `soft_pool`.
