@@ -1,4 +1,8 @@
-"""Config files in the idiom of Flax's examples: ``get_config(arg)`` in a Python file, overrides as ``--config.field=value``."""
+"""Config files in the idiom of Flax's examples: ``get_config(arg)`` in a Python file, overrides as ``--config.field=value``.
+
+The library comes with the configs of its repository. A path such as ``configs/stride2.py`` names the shipped one wherever no
+such file lies there, and a config file anywhere may say ``from configs.baseline import baseline``.
+"""
 
 import importlib.util
 import inspect
@@ -13,6 +17,9 @@ from ml_collections import ConfigDict
 from strideflax.config import Config
 from strideflax.config_fields import field_type, parse_value
 from strideflax.errors import ConfigError, one_line
+
+FOLDER = "configs"
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def read_config(spec: str, overrides: Sequence[str] = ()) -> Config:
@@ -117,28 +124,54 @@ def _call(spec: str, module: ModuleType, function: str) -> Any:
         raise ConfigError(f"{spec}: {type(error).__name__}: {one_line(error)}") from None
 
 
+def shipped_configs() -> Path:
+    """Return the folder of the configs that come with the library: a wheel holds them in the package, a checkout beside it."""
+    in_wheel = _PACKAGE / "shipped" / FOLDER
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / FOLDER
+
+
+def config_path(spec: str) -> Path:
+    """Return the file that ``spec``, e.g. ``"configs/stride2.py:quick"``, names: the shipped one if there is none of that path.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    path = Path(spec.partition(":")[0])
+    if path.is_file():
+        return path
+    known = set(path.parent.glob("*.py"))
+    if path.parent == Path(FOLDER):
+        shipped = shipped_configs() / path.name
+        if shipped.is_file():
+            return shipped
+        known |= {path.parent / file.name for file in shipped.parent.glob("*.py")}
+    names = ", ".join(sorted(file.as_posix() for file in known))
+    raise ConfigError(f"config file {path} does not exist; {path.parent} has {names or 'no config files'}")
+
+
 def load_config_file(spec: str) -> ModuleType:
     """Run the Python file that ``spec`` names; it may add operators of its own to `DOWNSAMPLERS`.
 
     Raises:
         ConfigError: a missing or broken file.
     """
-    path = Path(spec.partition(":")[0])
-    if not path.is_file():
-        beside = sorted(p.as_posix() for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise ConfigError(
-            f"config file {path} does not exist; {path.parent} has {', '.join(beside) or 'no config files'}"
-        )
+    path = config_path(spec)
     module_spec = importlib.util.spec_from_file_location(f"strideflax_config_{path.stem}", path)
     if module_spec is None or module_spec.loader is None:
         raise ConfigError(f"config file {path} is not a Python file")
     module = importlib.util.module_from_spec(module_spec)
-    root = str(path.resolve().parent.parent)  # so that "from configs.baseline import baseline" works from any folder
+    # "from configs.baseline import baseline" works from any folder: with the baseline beside that folder, or the shipped one.
+    root, shipped_root = str(path.resolve().parent.parent), str(shipped_configs().parent)
     sys.path.insert(0, root)
+    is_added = shipped_root not in sys.path
+    if is_added:
+        sys.path.append(shipped_root)
     try:
         module_spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ConfigError(f"config file {path} can't be loaded: {type(error).__name__}: {one_line(error)}") from None
     finally:
         sys.path.remove(root)
+        if is_added:
+            sys.path.remove(shipped_root)
     return module

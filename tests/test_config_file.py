@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from strideflax.config import ConfigError
@@ -26,6 +28,37 @@ def test_a_config_file_may_lie_anywhere_and_have_variants(tmp_path):
     )
     assert read_config(f"{tmp_path}/mine/wide.py").seed == 5
     assert read_config(f"{tmp_path}/mine/wide.py:7").seed == 7
+
+
+def test_shipped_configs_are_found_from_any_folder(tmp_path, monkeypatch):
+    expected = read_config("configs/ablation.py:quick").fingerprint
+    monkeypatch.chdir(tmp_path)
+    assert read_config("configs/ablation.py:quick").fingerprint == expected
+    assert len(read_sweep("configs/ablation.py:quick")) == 80
+    with pytest.raises(
+        ConfigError, match=r"configs/mine.py does not exist; configs has configs/ablation.py, .*stride2.py"
+    ):
+        read_config("configs/mine.py")
+    with pytest.raises(ConfigError, match=r"ablation.py does not exist; . has no config files"):
+        read_config("ablation.py")
+
+
+def test_a_configs_folder_of_one_s_own_comes_before_the_shipped_one(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    for name, base in (("stride2", "baseline"), ("again", "stride2_of_mine")):
+        (tmp_path / f"configs/{name}.py").write_text(
+            f"from configs.{base} import baseline\n"
+            "def get_config(arg=None):\n"
+            "    config = baseline('quick')\n"
+            "    config.seed = 77\n"
+            "    return config\n"
+        )
+    (tmp_path / "configs/stride2_of_mine.py").write_text("from configs.baseline import baseline\n")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    assert read_config("configs/stride2.py").seed == read_config("configs/again.py").seed == 77
+    assert read_config("configs/maxpool.py").seed == 0
+    assert sys.path == before
 
 
 def test_overrides_are_read_as_the_type_that_they_replace():

@@ -104,9 +104,10 @@ def _forget_unsuccessful(runs: "Sequence[SweepRun]") -> None:
 
 
 def _engine(args: argparse.Namespace) -> "Engine":
+    from strideflax.config_file import config_path
     from strideflax.sweep import engines
 
-    config_file = str(Path(args.config).absolute())
+    config_file = str(config_path(args.config).absolute())
     if args.engine == "ray":
         return partial(engines.ray, address=args.address, gpus=args.gpus, config_file=config_file)
     if args.engine == "slurm":

@@ -28,7 +28,7 @@ def regenerate(ablation: Ablation, source: str) -> str:
     ]
     for row in runs.to_dict("records"):
         folder = shlex.quote(f"runs/again/{row['run']}")
-        lines.append(f"python train.py --config {CONFIG} $COMMON {_flags(row, varying)} --workdir {folder}")
+        lines.append(f"python -m strideflax train --config {CONFIG} $COMMON {_flags(row, varying)} --workdir {folder}")
     lines.append("python -m strideflax report runs/again")
     return "\n".join(lines)
 

@@ -101,7 +101,7 @@ def test_a_results_file_makes_the_same_tables_without_learning_curves(study_fold
 
 
 def test_the_commands_make_the_runs_configuration_again(tmp_path):
-    """Each line, read by train.py's own reader over another base, gives back the run's fingerprint."""
+    """Each line, read by the training command's own reader over another base, gives back the run's fingerprint."""
     changes = [["--config.model.downsample=max_pool", "--config.augment.crop=0"], ["--config.epochs=2.5"]]
     configs = [read_config("configs/stride2.py:quick", words) for words in changes]
     for i, run in enumerate(configs):
@@ -113,8 +113,8 @@ def test_the_commands_make_the_runs_configuration_again(tmp_path):
     calls = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split("\nEND\n")
     for call, expected in zip(calls, configs, strict=False):  # the last call is the report's
         words = call.split("\n")
-        assert words[:2] == ["train.py", "--config"]
-        made = read_config(words[2], [word for word in words if word.startswith("--config.")])
+        assert words[:4] == ["-m", "strideflax", "train", "--config"]
+        made = read_config(words[4], [word for word in words if word.startswith("--config.")])
         assert made.fingerprint == expected.fingerprint
 
 
