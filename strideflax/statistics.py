@@ -1,4 +1,4 @@
-"""Statistics of a table of runs: the public import path of `strideflax.analysis.comparison` and its intervals.
+"""Statistics of a table of runs: the public import path of `comparison`, `intervals` and `sequential` in `strideflax.analysis`.
 
 ::
 
@@ -15,15 +15,19 @@ from strideflax.analysis.comparison import (
     summarize,
 )
 from strideflax.analysis.intervals import bootstrap_interval, holm, sign_flip_p
+from strideflax.analysis.sequential import Standing, decide, repeated_intervals
 
 __all__ = [
     "Difference",
+    "Standing",
     "bootstrap_interval",
     "compare_paired",
+    "decide",
     "holm",
     "interaction",
     "paired_difference",
     "pairs_needed",
+    "repeated_intervals",
     "sign_flip_p",
     "summarize",
 ]
