@@ -1,13 +1,14 @@
-"""Downsampling operators: each a function of arrays and a Flax NNX module, and the arithmetic of their shapes.
+"""Downsampling operators and the ways back up: functions of arrays and Flax NNX modules, and the arithmetic of their shapes.
 
 * `geometry`: from padding rules to one explicit `Window`; `receptive_field`: what passes of windows see and cost.
 * `conv`, `pool`, `blur`, ...: one family of operators per file, functions first, then modules.
-* `base`: what the modules agree on; `table`: the operators by name.
+* `base`: what the modules that downsample agree on, `upsample` those that upsample; `table`: the operators by name.
 """
 
 from strideflax.operators.base import Downsample
 from strideflax.operators.blur import BlurPool, MaxBlur
 from strideflax.operators.composed import BlurProjection, ConvBlur, MeanProjection, ResNetD
+from strideflax.operators.interpolate import BlurUpsample, LinearUpsample, NearestUpsample
 from strideflax.operators.mixed import GatedPool, MaxAvg, MixedPool
 from strideflax.operators.norm import GeMPool, L2Pool
 from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase, Polyphase
@@ -16,16 +17,20 @@ from strideflax.operators.rearrange import HaarAll, HaarLow, SpaceToDepth
 from strideflax.operators.resize import Resize
 from strideflax.operators.spectral import DiffStride, SpectralPool
 from strideflax.operators.strided import ConvPool, StridedConv, Subsample
-from strideflax.operators.table import DOWNSAMPLERS, Operator, downsampler
+from strideflax.operators.table import DOWNSAMPLERS, UPSAMPLERS, Operator, downsampler, upsampler
+from strideflax.operators.transposed import TransposedConv
+from strideflax.operators.upsample import Upsample
 from strideflax.operators.weighted import LIP, SoftPool, StochasticPool
 
 __all__ = [
     "DOWNSAMPLERS",
     "LIP",
+    "UPSAMPLERS",
     "AdaptivePolyphase",
     "AvgPool",
     "BlurPool",
     "BlurProjection",
+    "BlurUpsample",
     "ConvBlur",
     "ConvPool",
     "DiffStride",
@@ -36,11 +41,13 @@ __all__ = [
     "HaarLow",
     "L2Pool",
     "LearnedPolyphase",
+    "LinearUpsample",
     "MaxAvg",
     "MaxBlur",
     "MaxPool",
     "MeanProjection",
     "MixedPool",
+    "NearestUpsample",
     "Operator",
     "Polyphase",
     "ResNetD",
@@ -51,5 +58,8 @@ __all__ = [
     "StochasticPool",
     "StridedConv",
     "Subsample",
+    "TransposedConv",
+    "Upsample",
     "downsampler",
+    "upsampler",
 ]

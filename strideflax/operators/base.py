@@ -10,7 +10,7 @@ from strideflax.operators.geometry import MODULE_PADDINGS, PerAxis, centred, is_
 from strideflax.operators.receptive_field import WindowPass, receptive_fields
 from strideflax.window import Window
 
-_AXES = ("length",), ("height", "width"), ("depth", "height", "width")
+AXES = ("length",), ("height", "width"), ("depth", "height", "width")
 
 
 class Downsample(nnx.Module):
@@ -63,7 +63,7 @@ class Downsample(nnx.Module):
             raise ValueError(f"{name} has no window to choose, got window={window!r}")
         if taps is not None and self.default_taps is None:
             raise ValueError(f"{name} has no filter behind a convolution, got taps={taps!r}")
-        axes = _number_of_axes(name, axes, stride, window)
+        axes = layer_axes(name, axes, stride, window)
         self.stride = per_axis(stride, axes, f"{name}: stride")
         if self.strides and not set(self.stride) <= set(self.strides):
             raise ValueError(f"{name}: stride must be one of {self.strides} on each axis, got {stride!r}")
@@ -120,7 +120,7 @@ class Downsample(nnx.Module):
     def _checked(self, x: Array) -> Array:
         """Return ``x`` if it has the shape that the operator was built for."""
         if x.ndim != len(self.stride) + 2 or x.shape[-1] != self.in_features:
-            spatial = ", ".join(_AXES[len(self.stride) - 1])
+            spatial = ", ".join(AXES[len(self.stride) - 1])
             raise ValueError(
                 f"{type(self).__name__} takes [batch, {spatial}, {self.in_features}], got an input of shape {x.shape}"
             )
@@ -162,7 +162,7 @@ class Downsample(nnx.Module):
         return tuple(field.start for field in receptive_fields(self.passes(map_size)))
 
 
-def _number_of_axes(name: str, axes: int | None, stride: object, window: object) -> int:
+def layer_axes(name: str, axes: int | None, stride: object, window: object) -> int:
     """Return ``axes``, or as many as ``stride`` or ``window`` has entries, or two."""
     if axes is not None:
         if not is_int(axes) or axes not in (1, 2, 3):
@@ -174,7 +174,7 @@ def _number_of_axes(name: str, axes: int | None, stride: object, window: object)
     return 2
 
 
-def streams(layer: Downsample, rngs: nnx.Rngs | None) -> nnx.Rngs:
+def streams(layer: nnx.Module, rngs: nnx.Rngs | None) -> nnx.Rngs:
     """Return the random streams of a layer that has initial values to draw.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The table of downsampling operators: what each is on a block's main path and on its shortcut.
+"""The tables of operators: what each that downsamples is on a block's main path and on its shortcut, and the ways back up.
 
 A new operator adds one file and one line here.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from strideflax.operators.base import Downsample
 from strideflax.operators.blur import BlurPool, MaxBlur
 from strideflax.operators.composed import BlurProjection, ConvBlur, MeanProjection, ResNetD
+from strideflax.operators.interpolate import BlurUpsample, LinearUpsample, NearestUpsample
 from strideflax.operators.mixed import GatedPool, MaxAvg, MixedPool
 from strideflax.operators.norm import GeMPool, L2Pool
 from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase, Polyphase
@@ -16,6 +17,8 @@ from strideflax.operators.rearrange import HaarAll, HaarLow, SpaceToDepth
 from strideflax.operators.resize import Resize
 from strideflax.operators.spectral import DiffStride, SpectralPool
 from strideflax.operators.strided import ConvPool, StridedConv, Subsample
+from strideflax.operators.transposed import TransposedConv
+from strideflax.operators.upsample import Upsample
 from strideflax.operators.weighted import LIP, SoftPool, StochasticPool
 
 
@@ -65,6 +68,13 @@ DOWNSAMPLERS: dict[str, Operator] = {
     "haar_all": Operator(HaarAll),
 }
 
+UPSAMPLERS: dict[str, type[Upsample]] = {
+    "nearest": NearestUpsample,
+    "linear": LinearUpsample,
+    "blur": BlurUpsample,
+    "transposed_conv": TransposedConv,
+}
+
 
 def operator_entry(name: str) -> Operator:
     """Return the entry of the operator called ``name``.
@@ -84,3 +94,14 @@ def downsampler(name: str) -> type[Downsample]:
         ValueError: there is none; the message lists all.
     """
     return operator_entry(name).main
+
+
+def upsampler(name: str) -> type[Upsample]:
+    """Return the module class of the upsampling operator called ``name``.
+
+    Raises:
+        ValueError: there is none; the message lists all.
+    """
+    if name not in UPSAMPLERS:
+        raise ValueError(f"unknown upsampling operator {name!r}; known: {', '.join(UPSAMPLERS)}")
+    return UPSAMPLERS[name]

@@ -69,11 +69,16 @@ FUNCTIONS = {
     "depth_to_space": Row(lambda x: strideflax.depth_to_space(jnp.concatenate([x, x], -1), 2)),
     "haar_low": Row(lambda x: strideflax.haar_low(x), 2.0, "grows"),
     "haar_all": Row(lambda x: strideflax.haar_all(x), None, "grows"),
+    "nearest_upsample": Row(lambda x: strideflax.nearest_upsample(x)),
+    "linear_upsample": Row(lambda x: strideflax.linear_upsample(x, (2, 3))),
+    "blur_upsample": Row(lambda x: strideflax.blur_upsample(x)),
+    "conv_transpose": Row(lambda x: strideflax.conv_transpose(x, POINT.astype(x.dtype), stride=1)),
 }  # fmt: skip
 # They overflow where a sum of the window's values does, and say so by an infinity: the value is not representable, or its
 # partial sums are not.
 SUMS = ("conv", "avg_pool", "resnet_d_shortcut", "mixed_pool", "gated_pool", "spectral_pool", "diff_stride")
-OWN_TYPE = ("conv", "conv_pool", "conv_blur", "resnet_d_shortcut")  # whose kernels here have the type of the images
+# Those whose kernels here have the type of the images.
+OWN_TYPE = ("conv", "conv_transpose", "conv_pool", "conv_blur", "resnet_d_shortcut")
 
 every_function = pytest.mark.parametrize("name", list(FUNCTIONS))
 

@@ -1,0 +1,296 @@
+"""The ways back up: each against a plain definition, and what all of them keep to."""
+
+import itertools
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.test_util import check_grads
+
+from strideflax import (
+    UPSAMPLERS,
+    blur_upsample,
+    conv,
+    conv_transpose,
+    linear_upsample,
+    nearest_upsample,
+    upsampler,
+)
+from strideflax.operators.geometry import MODULE_PADDINGS
+
+every_upsampler = pytest.mark.parametrize("name", list(UPSAMPLERS))
+KEEPING = [name for name, cls in UPSAMPLERS.items() if not cls.convolves]
+
+
+def build(name, features=2, **options):
+    return upsampler(name)(features, rngs=nnx.Rngs(0), **options)
+
+
+def spread(x, size, stride, weight, wraps):
+    """Weigh, along each axis, every coarse pixel by ``weight(fine, coarse, stride)``, over the sum of the weights."""
+    for axis, (n, s) in enumerate(zip(size, stride, strict=True)):
+        coarse = x.shape[axis + 1]
+        matrix = np.zeros((n, coarse))
+        for j, i in itertools.product(range(n), range(-coarse, 2 * coarse)):
+            if wraps:  # the fine map goes round: on a size that the stride does not divide, the last block is cut
+                for turn in (-1, 0, 1):
+                    if 0 <= i < coarse:
+                        matrix[j, i] += weight(j + turn * n, i, s)
+            elif 0 <= i < coarse:
+                matrix[j, i] += weight(j, i, s)
+        matrix /= matrix.sum(1, keepdims=True)
+        x = np.moveaxis(np.tensordot(matrix, x, (1, axis + 1)), 0, axis + 1)
+    return x
+
+
+def triangle(phase):
+    return lambda j, i, s: max(0.0, 1 - abs(j - s * i - ((s - 1) / 2 if phase is None else phase * (s > 1))) / s)
+
+
+def binomial(taps):
+    def weight(j, i, s):
+        k = (taps or 2 * s + 1) if s > 1 else 1
+        place = j - s * i + (k - 1) // 2
+        return math.comb(k - 1, place) if 0 <= place < k else 0
+
+    return weight
+
+
+CASES = [  # coarse size, stride, fine size, padding
+    ((4, 3), (2, 2), None, "CIRCULAR"),
+    ((4, 3), (3, 2), (10, 5), "SYMMETRIC"),
+    ((4, 3), (2, 1), (7, 3), "CIRCULAR"),
+    ((5,), (2,), (9,), "REFLECT"),
+    ((2, 3, 2), (2, 1, 2), None, "SAME"),
+]
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("coarse", "stride", "size", "padding"), CASES)
+def test_fixed_filters_are_weighted_means_of_the_coarse_pixels(coarse, stride, size, padding, random):
+    x = random.normal(size=(2, *coarse, 3))
+    fine = size or tuple(n * s for n, s in zip(coarse, stride, strict=True))
+    wraps = padding == "CIRCULAR"
+    for phase in (None, 1):
+        expected = spread(x, fine, stride, triangle(phase), wraps)
+        y = linear_upsample(x, stride, size=size, phase=phase, padding=padding)
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-13)
+    for taps in (None, 4):
+        expected = spread(x, fine, stride, binomial(taps), wraps)
+        y = blur_upsample(x, stride, size=size, taps=taps, padding=padding)
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-13)
+    repeated = x
+    for axis, s in enumerate(stride):
+        repeated = repeated.repeat(s, axis + 1)
+    np.testing.assert_array_equal(nearest_upsample(x, stride, size=size), repeated[:, *(slice(n) for n in fine)])
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_linear_is_jax_s_resize(stride, random):
+    x = jnp.asarray(random.normal(size=(2, 4, 3, 2)), jnp.float32)
+    expected = jax.image.resize(x, (2, 4 * stride, 3 * stride, 2), "linear")
+    np.testing.assert_allclose(linear_upsample(x, stride), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_ramp_comes_back_where_it_was():
+    """Sampled at a phase and interpolated from that phase, a ramp is itself, away from the rim."""
+    ramp = jnp.arange(12.0).reshape(1, 12, 1)
+    for phase in (0, 1, 2):
+        y = linear_upsample(ramp[:, phase::3], 3, phase=phase)
+        np.testing.assert_allclose(y[0, phase : 10 + phase, 0], ramp[0, phase : 10 + phase, 0], rtol=1e-6)
+
+
+TRANSPOSED = [  # coarse size, kernel, stride, padding, dilation, fine size
+    ((4, 3), (4, 4), (2, 2), "SYMMETRIC", (1, 1), None),
+    ((4, 3), (3, 2), (2, 3), "SAME", (1, 1), (7, 9)),
+    ((4, 3), (3, 4), (2, 2), "CIRCULAR", (1, 1), None),
+    ((4, 3), (3, 3), (2, 2), "REFLECT", (1, 1), None),
+    ((4, 3), (3, 2), (2, 1), "VALID", (2, 1), None),
+    ((5,), (3,), (2,), 1, (1,), (10,)),
+    ((2, 2, 3), (2, 2, 3), (2, 1, 2), ((0, 0), (1, 0), (1, 1)), (1, 1, 1), None),
+]
+
+
+def borders(padding, size, taps, stride, dilation):
+    """Return the pads before the fine map, and for each axis where a position beyond the map comes from, -1 for nowhere."""
+    lows = []
+    for axis, (n, k, s, d) in enumerate(zip(size, taps, stride, dilation, strict=True)):
+        reach = (k - 1) * d
+        missing = max(0, (-(-n // s) - 1) * s + reach + 1 - n)
+        rules = {
+            "VALID": 0,
+            "SAME": missing // 2,
+            "SYMMETRIC": reach // 2,
+            "CIRCULAR": reach // 2,
+            "REFLECT": reach // 2,
+        }
+        explicit = padding if isinstance(padding, int) else padding[axis][0] if not isinstance(padding, str) else None
+        lows.append(rules[padding] if isinstance(padding, str) else explicit)
+    return lows
+
+
+def place_on(n, position, padding):
+    if padding == "CIRCULAR":
+        return position % n
+    if padding == "REFLECT":
+        position = -position if position < 0 else position
+        return 2 * (n - 1) - position if position >= n else position
+    return position if 0 <= position < n else None
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("coarse", "taps", "stride", "padding", "dilation", "size"), TRANSPOSED)
+def test_the_transposed_convolution_adds_a_kernel_for_every_pixel(
+    coarse, taps, stride, padding, dilation, size, random
+):
+    x, kernel = random.normal(size=(2, *coarse, 3)), random.normal(size=(*taps, 3, 2))
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    y = conv_transpose(x, kernel, size=size, **options)
+    if size is not None:
+        assert y.shape[1:-1] == size
+    fine = y.shape[1:-1]
+    expected = np.zeros(y.shape)
+    lows = borders(padding, fine, taps, stride, dilation)
+    for i, t in itertools.product(np.ndindex(*coarse), np.ndindex(*taps)):
+        positions = [s * a + d * b - low for s, a, d, b, low in zip(stride, i, dilation, t, lows, strict=True)]
+        places = [place_on(n, p, padding) for n, p in zip(fine, positions, strict=True)]
+        if None not in places:
+            expected[:, *places] += x[:, *i] @ kernel[t]
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.usefixtures("float64")
+def test_it_is_the_transpose_of_the_convolution(random):
+    x, kernel, fine = (random.normal(size=shape) for shape in ((1, 4, 3, 2), (3, 3, 2, 5), (1, 8, 5, 5)))
+    down = conv(fine, np.swapaxes(kernel, -1, -2), stride=2, padding="SYMMETRIC")
+    up = conv_transpose(x, kernel, size=(8, 5))
+    np.testing.assert_allclose((x * down).sum(), (fine * up).sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("padding", "extra"), [(0, 0), (1, 0), (1, 1)])
+def test_it_is_pytorch_s(padding, extra, random):
+    torch = pytest.importorskip("torch")
+    x, kernel = (random.normal(size=shape).astype(np.float32) for shape in ((2, 4, 3, 2), (4, 3, 2, 5)))
+    expected = torch.nn.functional.conv_transpose2d(
+        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()),
+        torch.from_numpy(kernel.transpose(2, 3, 0, 1).copy()),
+        stride=2,
+        padding=padding,
+        output_padding=extra,
+    )
+    expected = expected.numpy().transpose(0, 2, 3, 1)
+    y = conv_transpose(x, kernel, padding=padding, size=expected.shape[1:-1])
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("float64")
+def test_gradients_against_differences(random):
+    x, kernel = jnp.asarray(random.normal(size=(1, 3, 2, 2))), jnp.asarray(random.normal(size=(3, 4, 2, 2)))
+    check_grads(jax.jit(lambda x: linear_upsample(x, (2, 3), phase=(1, 0))), (x,), order=1, modes=["rev"])
+    check_grads(jax.jit(lambda x: blur_upsample(x, padding="CIRCULAR")), (x,), order=1, modes=["rev"])
+    transposed = jax.jit(lambda x, kernel: conv_transpose(x, kernel, padding="CIRCULAR"))
+    check_grads(transposed, (x, kernel), order=1, modes=["rev"])
+
+
+# What all modules keep to
+
+
+@every_upsampler
+def test_every_size_that_a_stride_takes_there_can_come_back(name):
+    for stride, padding in zip((2, 3, (2, 1), 2, 3), MODULE_PADDINGS, strict=True):
+        layer = build(name, stride=stride, padding=padding)
+        for fine in ((12, 9), (11, 8), (10, 7)):
+            coarse = tuple(-(-n // s) for n, s in zip(fine, layer.stride, strict=True))
+            x = jax.ShapeDtypeStruct((2, *coarse, 2), jnp.bfloat16)
+            y = jax.eval_shape(lambda x: layer(x, size=fine), x)  # noqa: B023
+            assert y.shape == (2, *fine, layer.out_features)
+            assert y.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@every_upsampler
+def test_every_rank_doubles_and_has_a_gradient(name, axes, random):
+    layer = build(name, axes=axes)
+    x = jnp.asarray(random.normal(size=(1, *(3, 2, 2)[:axes], 2)), jnp.float32)
+    y, back = jax.jit(lambda x: (layer(x), jax.grad(lambda x: (layer(x) ** 2).sum())(x)))(x)
+    assert y.shape == (1, *(2 * n for n in x.shape[1:-1]), layer.out_features)
+    assert np.isfinite(back).all()
+    assert np.abs(back).max() > 0
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_a_constant_stays_at_the_rim_too(name):
+    for padding, size in (("SYMMETRIC", (7, 5)), ("CIRCULAR", (7, 5)), ("REFLECT", (8, 6))):
+        y = build(name, padding=padding)(jnp.full((1, 4, 3, 2), 3.0), size=size)
+        np.testing.assert_allclose(y, 3.0, rtol=1e-6)
+
+
+@every_upsampler
+def test_a_circular_shift_by_a_coarse_pixel_is_one_by_a_stride(name, random):
+    layer = jax.jit(build(name, padding="CIRCULAR").__call__)
+    x = jnp.asarray(random.normal(size=(1, 4, 3, 2)), jnp.float32)
+    expected = np.roll(layer(x), (2, 4), (1, 2))
+    np.testing.assert_allclose(layer(jnp.roll(x, (1, 2), (1, 2))), expected, rtol=1e-5, atol=1e-6)
+
+
+@every_upsampler
+def test_phase_is_the_centre_of_what_a_coarse_pixel_reaches(name):
+    layer = build(name, 1)
+    nnx.update(layer, jax.tree.map(jnp.ones_like, nnx.state(layer, nnx.Param)))
+    x = np.zeros((1, 7, 7, 1), np.float32)
+    x[0, 3, 3] = 1
+    reached = np.argwhere(np.asarray(layer(jnp.asarray(x)))[0, :, :, 0] > 0)
+    centre = (reached.min(0) + reached.max(0)) / 2
+    np.testing.assert_array_equal(centre, [2 * 3 + p for p in layer.phase()])
+
+
+def test_a_transposed_convolution_keeps_the_variance_of_a_rectified_map(random):
+    layer = build("transposed_conv", 64)
+    x = np.maximum(random.normal(size=(4, 16, 16, 64)), 0).astype(np.float32)
+    y = np.asarray(layer(jnp.asarray(x)))[:, 2:-2, 2:-2]
+    assert 0.9 < (y**2).mean() < 1.1  # half the variance of the normal map passes, and He's factor 2 gives it back
+
+
+def test_counted_multiply_adds():
+    assert build("nearest").macs((4, 3)) == 0
+    assert build("linear").macs((4, 3)) == 8 * 6 * 4 * 2
+    assert build("blur", stride=(2, 1)).macs((4, 3)) == 12 * 5 * 2
+    assert upsampler("transposed_conv")(2, 5, rngs=nnx.Rngs(0)).macs((4, 3)) == 12 * 16 * 2 * 5
+
+
+@every_upsampler
+def test_wrong_arguments_are_refused(name):
+    cls = upsampler(name)
+    with pytest.raises(ValueError, match=f"{cls.__name__}: padding must be one of SAME, .* got 'VALID'"):
+        build(name, padding="VALID")
+    with pytest.raises(ValueError, match=f"{cls.__name__}: stride must be an int >= 1"):
+        build(name, stride=0)
+    layer = build(name)
+    message = "size must be one that stride (2, 2) takes to (4, 3): 7 to 8, 5 to 6; got (9, 6)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        layer(jnp.ones((1, 4, 3, 2)), size=(9, 6))
+    with pytest.raises(ValueError, match=re.escape("takes [batch, height, width, 2], got an input of shape (1, 4, 2)")):
+        layer(jnp.ones((1, 4, 2)))
+    if not cls.convolves:
+        with pytest.raises(ValueError, match=f"{cls.__name__} (keeps its|makes . of) . channels, got out_features=5"):
+            cls(2, 5)
+
+
+def test_wrong_arguments_of_one_operator_are_refused():
+    x = jnp.ones((1, 4, 3, 2))
+    with pytest.raises(ValueError, match=r"phase must be 0 to stride - 1, .* got 2 at \(2, 2\)"):
+        linear_upsample(x, phase=2)
+    with pytest.raises(ValueError, match=r"taps must be at least 2 \* stride - 2, .* got 2 at \(3, 3\)"):
+        blur_upsample(x, 3, taps=2)
+    with pytest.raises(ValueError, match=r"kernel must be \[\*window, in_channels, out_channels\] .* got shape"):
+        conv_transpose(x, jnp.ones((2, 2, 3, 2)))
+    with pytest.raises(ValueError, match=r"size must be one that the convolution takes to \(4, 3\); it takes \(8, 8\)"):
+        conv_transpose(x, jnp.ones((2, 2, 2, 2)), size=(8, 8))
+    with pytest.raises(ValueError, match="NearestUpsample has no window to choose, got window=3"):
+        build("nearest", window=3)
+    with pytest.raises(ValueError, match=f"unknown upsampling operator 'unpool'; known: {', '.join(UPSAMPLERS)}"):
+        upsampler("unpool")
