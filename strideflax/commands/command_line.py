@@ -9,11 +9,12 @@ import argparse
 import importlib.metadata
 from collections.abc import Sequence
 
-from strideflax.commands import bench, data, evaluate, inspect, report, sweep, train
+from strideflax.commands import bench, data, evaluate, inspect, new, report, sweep, train
 from strideflax.commands.endings import answer
 from strideflax.commands.parsing import Command, Parser, add_command, add_commands
 
 COMMANDS: dict[str, Command] = {
+    "new": new,
     "train": train,
     "inspect": inspect,
     "evaluate": evaluate,
