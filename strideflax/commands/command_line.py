@@ -14,7 +14,6 @@ from strideflax.commands.endings import answer
 from strideflax.commands.parsing import Command, Parser, add_command, add_commands
 
 COMMANDS: dict[str, Command] = {
-    "new": new,
     "train": train,
     "inspect": inspect,
     "evaluate": evaluate,
@@ -22,6 +21,7 @@ COMMANDS: dict[str, Command] = {
     "sweep": sweep,
     "report": report,
     "data": data,
+    "new": new,
 }
 
 
