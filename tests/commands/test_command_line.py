@@ -60,10 +60,7 @@ def test_the_version(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (
-            [],
-            "a command is missing; known: train, inspect, evaluate, bench, sweep, report, data; see strideflax --help",
-        ),
+        ([], f"a command is missing; known: {', '.join(COMMANDS)}; see strideflax --help"),
         (["trian"], "invalid choice: 'trian' (choose from"),
         (["--config", "x"], "invalid choice: 'x' (choose from"),
         (["--verbose"], "unrecognized arguments: --verbose; see strideflax --help"),
