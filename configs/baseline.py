@@ -35,6 +35,8 @@ def baseline(arg: str | None = None, *, downsample: str = "strided_conv") -> Con
                 "train_count": None,  # all
                 "val_count": 1000,
                 "test_count": None,
+                "size": None,
+                "skip_unreadable": False,
                 "stretch": (1, 1),
             },
             "augment": {"crop": 4, "flip": True, "cutout": 0},

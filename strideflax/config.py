@@ -24,7 +24,7 @@ __all__ = [
     "StemConfig",
 ]
 
-DATASETS = ("cifar10", "shapes")
+DATASETS = ("cifar10", "shapes")  # published sets; what else can be named is a user's own
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("one_cycle", "cosine", "constant")
 
@@ -34,28 +34,46 @@ class DataConfig:
     """The images.
 
     Attributes:
-        name: "cifar10", or "shapes" (the embedded set, drawn by code).
-        dir: folder with a local copy of CIFAR-10; None means tensorflow-datasets' own folder.
+        name: "cifar10", "shapes" (the embedded set, drawn by code), or "folder" (your own images, a folder for each class).
+        dir: the folder of class folders; of CIFAR-10, a folder with a local copy, or None for tensorflow-datasets' own folder.
         train_count: images to train on; None means all that validation leaves.
-        val_count: images split from the training set for choices.
+        val_count: images split from the training set for choices; of your own images None means a tenth, or all of ``val``.
         test_count: images of the test set to use; None means all.
+        size: side in pixels that your own images are brought to; None is their own if they are squares of one size of at most
+            64 pixels, else 64.
+        skip_unreadable: leave out files of your own that are no images, or damaged, instead of refusing them.
         stretch: how often each pixel is repeated along rows and columns; (1, 2) makes 32 x 64 inputs.
     """
 
     name: str
     dir: str | None = None
     train_count: int | None = None
-    val_count: int
+    val_count: int | None = None
     test_count: int | None = None
+    size: int | None = None
+    skip_unreadable: bool = False
     stretch: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
-        require_choice("data.name", self.name, DATASETS)
-        require(self.val_count >= 0, "data.val_count", self.val_count, "an int >= 0")
+        require_choice("data.name", self.name, (*DATASETS, "folder"))
+        if self.is_own:
+            allowed = self.val_count is None or self.val_count >= 0
+            require(allowed, "data.val_count", self.val_count, "an int >= 0, or None for a tenth")
+            allowed = self.size is None or 8 <= self.size <= 1024
+            require(allowed, "data.size", self.size, "an int in 8..1024 (pixels), or None")
+        else:
+            allowed = self.val_count is not None and self.val_count >= 0
+            require(allowed, "data.val_count", self.val_count, "an int >= 0")
+            require(self.size is None, "data.size", self.size, f"None for {self.name}, which has a size of its own")
         for name, count in (("train_count", self.train_count), ("test_count", self.test_count)):
             require(count is None or count >= 1, f"data.{name}", count, "an int >= 1, or None for all images")
         allowed = all(1 <= factor <= 8 for factor in self.stretch)
         require(allowed, "data.stretch", self.stretch, "two ints in 1..8 (rows, columns)")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the images are a user's own, and not a published set."""
+        return self.name not in DATASETS
 
 
 @dataclass(frozen=True, kw_only=True)

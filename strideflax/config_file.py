@@ -14,12 +14,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from strideflax.config import Config
+from strideflax.config import DATASETS, Config
 from strideflax.config_fields import field_type, parse_value
 from strideflax.errors import ConfigError, one_line
 
 FOLDER = "configs"
 _PACKAGE = Path(__file__).resolve().parent
+COUNTS = ("data.train_count", "data.val_count", "data.test_count")
 
 
 def read_config(spec: str, overrides: Sequence[str] = ()) -> Config:
@@ -85,9 +86,13 @@ def _read_base(spec: str, module: ModuleType, overrides: Sequence[str]) -> Confi
     if not isinstance(values, ConfigDict):
         raise ConfigError(f"{spec}: get_config must return an ml_collections.ConfigDict, got {type(values).__name__}")
     nested = values.to_dict()
+    changes = {}
     for word in overrides:
         name, text = _split_override(word)
-        override(nested, {name: parse_value(name, text)})
+        changes[name] = parse_value(name, text)
+    if "data.name" in changes and changes["data.name"] not in DATASETS:
+        changes = dict.fromkeys(COUNTS) | changes  # the file's counts are those of its own data set
+    override(nested, changes)
     config = Config.from_dict(nested)
     if config.data.name == "shapes" and config.data.dir is not None:
         raise ConfigError(

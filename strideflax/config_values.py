@@ -20,7 +20,8 @@ NOT_SET: dict[str, Any] = {
     "data.test_count": 0,
     "optimizer.clip_norm": 0.0,
 }
-NEWER = ("model.taps",)  # fields that older runs do not have: not set, they are in no fingerprint and no table
+# Fields that older runs do not have, and what they hold then: so they are in no fingerprint and no table.
+NEWER: dict[str, Any] = {"model.taps": None, "data.size": None, "data.skip_unreadable": False}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -41,7 +42,7 @@ def with_not_set_as_before(values: Mapping[str, Any], prefix: str = "") -> dict[
         path = f"{prefix}{name}"
         if isinstance(value, Mapping):
             changed[name] = with_not_set_as_before(value, f"{path}.")
-        elif value is not None or path not in NEWER:
+        elif path not in NEWER or value != NEWER[path]:
             changed[name] = NOT_SET.get(path) if value is None else value
     return changed
 
@@ -58,7 +59,7 @@ def build(cls: type, values: Any, path: str) -> Any:
     for name, kind in kinds.items():
         if name in values:
             fields[name] = typed(values[name], kind, f"{path}{name}")
-        elif not may_be_none(kind):
+        elif f"{path}{name}" not in NEWER and not may_be_none(kind):
             raise ConfigError(f"{shown}.{name} is missing")
     return cls(**fields)
 

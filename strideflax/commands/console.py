@@ -86,6 +86,29 @@ def loading(what: str = "JAX") -> Iterator[None]:
         yield
 
 
+class ImageBar:
+    """Shows on a terminal how many image files are read; gone when all are."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._what = ""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Say that ``done`` of ``total`` files are done."""
+        if self._bar is None or what != self._what:
+            columns = (TextColumn(f"  {what}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar, self._what = (
+                Progress(*columns, console=console, transient=True, disable=not console.is_terminal),
+                what,
+            )
+            self._bar.add_task(what)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+        if done == total:
+            self._bar.stop()
+            self._bar = None
+
+
 class TrainingProgress:
     """Shows a run: its plan, a bar of steps on a terminal, a line per epoch."""
 
@@ -101,6 +124,7 @@ class TrainingProgress:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("steps", total=None, speed="")
+        self._images = ImageBar()
         self._last = (time.perf_counter(), 0)
         self._batch_size = 0
 
@@ -109,6 +133,10 @@ class TrainingProgress:
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
+
+    def images(self, what: str, done: int, total: int) -> None:
+        """Move the bar of image files."""
+        self._images(what, done, total)
 
     def plan(self, plan: "Plan") -> None:
         """Print what will run."""

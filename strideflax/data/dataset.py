@@ -13,7 +13,7 @@ class Split:
     """Images with their labels.
 
     Attributes:
-        images: uint8 ``[n, height, width, 3]``.
+        images: uint8 ``[n, height, width, channels]``.
         labels: int32 ``[n]``.
         centres: float32 ``[n, 2]``, row and column of the object's centre in pixels; None where it is not known.
     """
@@ -62,6 +62,16 @@ class Dataset:
     std: tuple[float, ...]
     fingerprint: str
     source: str
+
+    @property
+    def channels(self) -> int:
+        """Of an image: 1 of grey ones, 3 of coloured ones."""
+        return self.train.images.shape[-1]
+
+    @property
+    def model_arguments(self) -> dict[str, int]:
+        """What a model of these images takes beside its configuration, see `strideflax.model.MiniResNet`."""
+        return {"classes": len(self.classes), "in_features": self.channels}
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -3,39 +3,59 @@
 import numpy as np
 
 from strideflax.config import DataConfig
-from strideflax.data.dataset import Dataset, channel_statistics, fingerprint
-from strideflax.data.sources import SOURCES
+from strideflax.data.dataset import Dataset, Split, channel_statistics, fingerprint
+from strideflax.data.encoded_images import ImageProgress, no_image_progress
+from strideflax.data.own_images import split_own_images
+from strideflax.data.sources import own_images, published_source
+from strideflax.data.splitting import shuffled
 
 
-def load_dataset(config: DataConfig) -> Dataset:
+def load_dataset(config: DataConfig, progress: ImageProgress = no_image_progress) -> Dataset:
     """Load what ``config`` asks for. The splits do not depend on a run's seed.
 
-    The validation images come first in a `balanced_order` of the training set, so that a smaller ``train_count`` keeps
-    them. Within a split, images keep the order of their source.
+    Of a published set, the validation images come first in a `balanced_order` of the training set, so that a smaller
+    ``train_count`` keeps them; within a split, images keep the order of their source. A user's own images are split by
+    `split_own_images`.
+
+    Args:
+        config: what to load.
+        progress: told how many image files are decoded; a published set takes seconds and is not reported.
 
     Raises:
         DataError: no images, damaged ones, or fewer than asked for; one line.
     """
-    source = SOURCES[config.name](config)
+    if config.is_own:
+        own = own_images(config, progress)
+        splits = split_own_images(own, config)
+        return _dataset(config, own.name, own.classes, splits.train, splits.val, splits.test, splits.description)
+    source = published_source(config)
     validation = balanced_order(source.train.labels)[: config.val_count]
     training = np.setdiff1d(np.arange(len(source.train)), validation)
     if config.train_count:
         training = training[balanced_order(source.train.labels[training])[: config.train_count]]
     testing = balanced_order(source.test.labels)[: config.test_count or None]
-    train = source.train.take(np.sort(training)).stretch(config.stretch)
-    val = source.train.take(np.sort(validation)).stretch(config.stretch)
-    test = source.test.take(np.sort(testing)).stretch(config.stretch)
+    train = source.train.take(np.sort(training))
+    val = source.train.take(np.sort(validation))
+    test = source.test.take(np.sort(testing))
+    return _dataset(config, source.name, source.classes, train, val, test, source.description)
+
+
+def _dataset(
+    config: DataConfig, name: str, classes: tuple[str, ...], train: Split, val: Split, test: Split, source: str
+) -> Dataset:
+    """Return the splits in the size that ``config`` asks for, with their statistics."""
+    train, val, test = (split.stretch(config.stretch) for split in (train, val, test))
     mean, std = channel_statistics(train.images)
     return Dataset(
-        name=source.name,
-        classes=source.classes,
+        name=name,
+        classes=classes,
         train=train,
         val=val,
         test=test,
         mean=mean,
         std=std,
         fingerprint=fingerprint(train, val, test),
-        source=source.description,
+        source=source,
     )
 
 
@@ -44,9 +64,9 @@ def balanced_order(labels: np.ndarray) -> np.ndarray:
 
     All images are shuffled, then dealt out in rounds: the first of each class, the second of each class, and so on.
     """
-    shuffled = np.argsort(np.random.PCG64(0).random_raw(len(labels)), kind="stable")  # a stream that NumPy guarantees
+    order = shuffled(len(labels))
     round_of_image = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
+        members = order[labels[order] == label]
         round_of_image[members] = np.arange(len(members))
-    return shuffled[np.argsort(round_of_image[shuffled], kind="stable")]
+    return order[np.argsort(round_of_image[order], kind="stable")]

@@ -1,6 +1,7 @@
 """Cost on this device: compile seconds, latency, images per second and peak memory of a model or of one operator."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -60,11 +61,12 @@ def training_cost(config: Config, dataset: Dataset, *, repeats: int = REPEATS) -
     schedule = learning_rate_schedule(config.optimizer, 1, repeats)
     optimizer = make_optimizer(config.optimizer, schedule)
     key = jax.random.key(config.seed)
-    state = jax.jit(lambda key: initial_state(config, optimizer, key))(key)
+    state = jax.jit(lambda key: initial_state(config, optimizer, key, **dataset.model_arguments))(key)
     batch = _first(dataset.train, config.batch_size)
     pixels = Pixels(jnp.asarray(batch.images), jnp.asarray(batch.labels))
     order = jnp.arange(config.batch_size)
-    step = make_train_step(config, model_structure(config), optimizer, dataset.mean, dataset.std)
+    graph = model_structure(config, **dataset.model_arguments)
+    step = make_train_step(config, graph, optimizer, dataset.mean, dataset.std)
     compiled, seconds = compile_call(step, state, pixels, order, key, donate_argnums=0)
 
     def call() -> Any:
@@ -155,6 +157,7 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     progress(1, 3)
     result["inference"] = inference_cost(predict, _first(shapes.train, config.batch_size).images)
     progress(2, 3)
-    result["training"] = training_cost(config, shapes)
+    classes = subject.run.model.head.out_features
+    result["training"] = training_cost(config, replace(shapes, classes=tuple(map(str, range(classes)))))
     progress(3, 3)
     return result

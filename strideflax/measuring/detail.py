@@ -110,11 +110,13 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run's net, the same net untrained, and the untrained net without any downsampling."""
     shapes, config = subject.shapes, subject.run.config
     mean, std = subject.statistics
-    key = jax.random.key(config.seed)
+    key, channels = jax.random.key(config.seed), subject.run.image_shape[-1]
     nets = {
         "trained": subject.features,
-        "untrained": feature_function(MiniResNet(config.model, key=key), mean, std),
-        "undownsampled_untrained": feature_function(MiniResNet(undownsampled(config.model), key=key), mean, std),
+        "untrained": feature_function(MiniResNet(config.model, key=key, in_features=channels), mean, std),
+        "undownsampled_untrained": feature_function(
+            MiniResNet(undownsampled(config.model), key=key, in_features=channels), mean, std
+        ),
     }
     size = subject.features(shapes.test.images[:1]).shape[1:3]
     result: dict[str, Any] = {

@@ -11,7 +11,9 @@ import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 
+from strideflax.config import DataConfig
 from strideflax.data import Dataset, load_dataset, normalize
+from strideflax.data.resize import fitted
 from strideflax.errors import UserError
 from strideflax.measuring.predictor import feature_function, predictor
 from strideflax.training import FinishedRun
@@ -91,7 +93,11 @@ class Subject:
     @cached_property
     def shapes(self) -> Dataset:
         """The embedded data set in the run's image size: the same for every run, with each object's centre."""
-        data = self.run.config.data
-        return load_dataset(
-            dataclasses.replace(data, name="shapes", dir=None, train_count=2000, val_count=500, test_count=1000)
+        data = DataConfig(
+            name="shapes",
+            train_count=2000,
+            val_count=500,
+            test_count=1000,
+            stretch=self.run.config.data.stretch,
         )
+        return fitted(load_dataset(data), self.run.image_shape)

@@ -255,14 +255,16 @@ def batch_norm(config: ModelConfig, features: int) -> BatchNorm:
     return BatchNorm(features, momentum=config.batch_norm_momentum, dtype=jnp.dtype(config.dtype), rngs=nnx.Rngs(0))
 
 
-def abstract_model(config: ModelConfig, classes: int = 10) -> MiniResNet:
-    """Return the model with shapes in place of weights: nothing is computed.
+def abstract_model(config: ModelConfig, *, classes: int = 10, in_features: int = 3) -> MiniResNet:
+    """Return the model with shapes in place of weights: nothing is computed. Arguments as of `MiniResNet`.
 
     Raises:
         ConfigError: a stride, window or padding that the operator does not have.
     """
     try:
-        return nnx.eval_shape(lambda: MiniResNet(config, classes=classes, key=jax.random.key(0)))
+        return nnx.eval_shape(
+            lambda: MiniResNet(config, classes=classes, key=jax.random.key(0), in_features=in_features)
+        )
     except ValueError as error:
         raise ConfigError(f"config.model: {error}") from None
 

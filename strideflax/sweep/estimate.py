@@ -7,16 +7,16 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 
-from strideflax.config import Config
-from strideflax.data import cifar10_layout, shapes
+from strideflax.config import Config, DataConfig
+from strideflax.data import cifar10_layout, load_dataset, shapes
 from strideflax.inspection import count_macs
 from strideflax.model import abstract_model
 from strideflax.sweep.plan import SweepRun
 from strideflax.training.result import FINISHED, read_result
 
-# For estimates before any image is read.
+# Of published sets, for estimates before any image is read.
 TRAIN_COUNTS = {"cifar10": cifar10_layout.TRAIN_COUNT, "shapes": shapes.TRAIN_COUNT}
-SIDE = 32  # pixels of an image of either data set
+SIDE = 32  # pixels of an image of either
 STEP_COST = 3.0  # a training step's multiply-adds over those of the forward pass
 ENOUGH = 0.02  # share of the work after which the speed so far says more than the plan
 PEAK_SHARE = 0.3  # of a matrix product's speed that a training step reaches, roughly
@@ -75,9 +75,23 @@ def macs_left(runs: Sequence[SweepRun]) -> float:
 @cache
 def training_macs(config: Config) -> float:
     """Return the multiply-adds that training takes for a whole run."""
-    images = config.data.train_count or TRAIN_COUNTS[config.data.name] - config.data.val_count
-    rows, columns = config.data.stretch
-    return STEP_COST * count_macs(abstract_model(config.model), (SIDE * rows, SIDE * columns)) * images * config.epochs
+    images, shape, classes = _images(config.data)
+    model = abstract_model(config.model, classes=classes, in_features=shape[-1])
+    return STEP_COST * count_macs(model, shape[:2]) * images * config.epochs
+
+
+@cache
+def _images(data: DataConfig) -> tuple[int, tuple[int, ...], int]:
+    """Return how many images there are to train on, an image's shape, and the number of classes.
+
+    A user's own images are read, which also puts them into the cache before workers look for them there.
+    """
+    if data.is_own:
+        dataset = load_dataset(data)
+        return len(dataset.train), dataset.train.images.shape[1:], len(dataset.classes)
+    rows, columns = data.stretch
+    count = data.train_count or TRAIN_COUNTS[data.name] - (data.val_count or 0)
+    return count, (SIDE * rows, SIDE * columns, 3), 10
 
 
 def matmul_macs_per_second(size: int = 1024) -> float:

@@ -34,7 +34,10 @@ class Plan:
 
 
 class Progress(Protocol):
-    """What a run reports, in this order: one plan, then steps and epochs, and notes at any time."""
+    """What a run reports, in this order: images, one plan, then steps and epochs, and notes at any time."""
+
+    def images(self, what: str, done: int, total: int) -> None:
+        """Say how many image files are read, before the plan: looked at, or decoded."""
 
     def plan(self, plan: Plan) -> None:
         """Say what will run."""
@@ -51,6 +54,9 @@ class Progress(Protocol):
 
 class Silent:
     """Progress that says nothing."""
+
+    def images(self, what: str, done: int, total: int) -> None:
+        """Do nothing."""
 
     def plan(self, plan: Plan) -> None:
         """Do nothing."""

@@ -18,6 +18,8 @@ from strideflax.config import Config
 from strideflax.config_file import load_config_file
 from strideflax.data import load_dataset
 from strideflax.data.augment import normalize
+from strideflax.data.cifar10_layout import CLASSES as CIFAR10_CLASSES
+from strideflax.data.cifar10_layout import SIDE
 from strideflax.files import write_json
 from strideflax.model import MiniResNet, abstract_model
 from strideflax.training.checkpoint import Checkpoints
@@ -40,8 +42,8 @@ class TrainingResult:
         test_loss, test_accuracy: over every test image once, with the final weights.
         val_accuracy, val_loss, train_loss: of the last epoch. Accuracies are fractions.
         seed, epochs, config_fingerprint: the configuration's.
-        dataset: name, fingerprint, number of images of each split, where they came from, the mean and the deviation of the
-            training pixels / 255 per channel, and the names of the classes.
+        dataset: name, fingerprint, number of images of each split, where they came from, the names of the classes, an
+            image's height, width and channels, and the mean and the deviation of the training pixels / 255 per channel.
         params, macs: parameters, and multiply-adds per image.
         device: the devices in words.
         steps: training steps done.
@@ -161,8 +163,13 @@ class FinishedRun:
         """The names of the classes, in the order of the logits."""
         return self._inputs[2]
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that the run was trained on."""
+        return stored_image_shape(self.config, self.result)
+
     def predict(self, images: ArrayLike) -> Array:
-        """Return the logits ``[batch, classes]``, float32, of images uint8 ``[batch, height, width, 3]``.
+        """Return the logits ``[batch, classes]``, float32, of images uint8 ``[batch, height, width, channels]``.
 
         Example:
             >>> run = restore_run("runs/stride2-quick-1a2b3c4d5e6f")  # doctest: +SKIP
@@ -184,6 +191,16 @@ class FinishedRun:
         return partial(predict, state)
 
 
+def stored_image_shape(config: Config, result: TrainingResult) -> tuple[int, int, int]:
+    """Return height, width and channels of a run's images; runs from before they were written down had 32 x 32 pixels."""
+    stored = (result.dataset or {}).get("image_shape")
+    if stored is None:
+        rows, columns = config.data.stretch
+        return SIDE * rows, SIDE * columns, 3
+    height, width, channels = stored
+    return height, width, channels
+
+
 def restore_run(folder: Path | str, config_file: str | None = None) -> FinishedRun:
     """Return the finished run in ``folder``.
 
@@ -202,7 +219,9 @@ def restore_run(folder: Path | str, config_file: str | None = None) -> FinishedR
     config = read_run_config(folder)
     if result.status != FINISHED:
         raise RunFolderError(f"{folder} holds a run that did not finish (status {result.status!r})")
-    graph, params, stats = split_model(abstract_model(config.model))
+    classes = (result.dataset or {}).get("classes", CIFAR10_CLASSES)
+    channels = stored_image_shape(config, result)[-1]
+    graph, params, stats = split_model(abstract_model(config.model, classes=len(classes), in_features=channels))
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     template = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), {"params": params, "stats": stats}

@@ -65,7 +65,7 @@ def train(
     check_folder(folder, config)  # before images are loaded
     if (result := read_result(folder)) is not None:
         return _already_ended(folder, config, result, progress)
-    setup = prepare(config)
+    setup = prepare(config, progress.images)
     progress.plan(setup.plan)
     writes = jax.process_index() == 0  # several hosts share a run, and one of them writes
     if writes:
@@ -89,8 +89,10 @@ def train(
 def _already_ended(folder: Path, config: Config, result: TrainingResult, progress: Progress) -> TrainingResult:
     """Return the result that is there, if it is of the images that are asked for."""
     before = read_run_config(folder)
-    if config.data.dir != before.data.dir and result.dataset:
-        check_same_images(folder, result.dataset["fingerprint"], load_dataset(config.data).fingerprint)
+    may_differ = config.data.is_own or config.data.dir != before.data.dir
+    if may_differ and result.dataset:
+        now = load_dataset(config.data, progress.images)
+        check_same_images(folder, result.dataset["fingerprint"], now.fingerprint)
     progress.note(f"already {result.status}: {folder}")
     return result
 

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 
 from strideflax.config import Config, ConfigError
 from strideflax.data import Dataset, Split, load_dataset
+from strideflax.data.encoded_images import ImageProgress, no_image_progress
 from strideflax.environment import describe_device
 from strideflax.inspection import count_macs, count_params
 from strideflax.model import abstract_model, check_strides
@@ -84,13 +85,13 @@ class TrainingSetup:
         return evaluate(self.eval_step, state, self.pixels(split), self.eval_batch_size, self.replicated)
 
 
-def prepare(config: Config) -> TrainingSetup:
+def prepare(config: Config, progress: ImageProgress = no_image_progress) -> TrainingSetup:
     """Load the images and build the model and its step, writing nothing.
 
     Raises:
         UserError: images that can't be found, a batch larger than the training set, strides larger than the map.
     """
-    dataset = load_dataset(config.data)
+    dataset = load_dataset(config.data, progress)
     count = len(dataset.train)
     if config.batch_size > count:
         raise ConfigError(f"config.batch_size must be at most the {count} training images, got {config.batch_size}")
@@ -104,14 +105,17 @@ def prepare(config: Config) -> TrainingSetup:
     schedule = learning_rate_schedule(config.optimizer, steps_per_epoch, total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     key = jax.jit(partial(jax.random.key, config.seed), out_shardings=replicated)()
-    graph = model_structure(config)
+    graph = model_structure(config, **dataset.model_arguments)
+    initial = jax.jit(
+        lambda key: initial_state(config, optimizer, key, **dataset.model_arguments), out_shardings=replicated
+    )
     eval_batch_size = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
     eval_step = make_eval_step(graph, eval_batch_size, dataset.mean, dataset.std, sharding)
     return TrainingSetup(
         config=config,
         dataset=dataset,
         plan=_plan(config, dataset, total_steps),
-        initial=jax.jit(partial(initial_state, config, optimizer), out_shardings=replicated)(key),
+        initial=initial(key),
         train_step=make_train_step(config, graph, optimizer, dataset.mean, dataset.std, sharding),
         eval_step=jax.jit(eval_step, out_shardings=replicated),
         eval_batch_size=eval_batch_size,
@@ -124,7 +128,8 @@ def prepare(config: Config) -> TrainingSetup:
 
 
 def _plan(config: Config, dataset: Dataset, total_steps: int) -> Plan:
-    model, stem = abstract_model(config.model), config.model.stem
+    model = abstract_model(config.model, **dataset.model_arguments)
+    stem = config.model.stem
     return Plan(
         model=f"mini-ResNet, {stem.kernel}x{stem.kernel}/{stem.stride} stem, "
         f"widths {'/'.join(map(str, config.model.widths))}, {config.model.downsample}",
@@ -137,7 +142,8 @@ def _plan(config: Config, dataset: Dataset, total_steps: int) -> Plan:
             "val_count": len(dataset.val),
             "test_count": len(dataset.test),
             "source": dataset.source,
-            "classes": list(dataset.classes),  # these three make the weights usable without the data set
+            "classes": list(dataset.classes),  # these four make the weights usable without the data set
+            "image_shape": list(dataset.train.images.shape[1:]),
             "mean": list(dataset.mean),
             "std": list(dataset.std),
         },

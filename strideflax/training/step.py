@@ -71,9 +71,9 @@ TrainStep = Callable[[TrainState, Pixels, Array, Array], TrainState]
 EvalStep = Callable[[Any, Any, Pixels, ArrayLike], Totals]
 
 
-def model_structure(config: Config) -> nnx.GraphDef:
+def model_structure(config: Config, *, classes: int = 10, in_features: int = 3) -> nnx.GraphDef:
     """Return the model's structure, without computing any weights."""
-    return split_model(abstract_model(config.model))[0]
+    return split_model(abstract_model(config.model, classes=classes, in_features=in_features))[0]
 
 
 def split_model(model: MiniResNet) -> tuple[nnx.GraphDef, Any, Any]:
@@ -83,9 +83,11 @@ def split_model(model: MiniResNet) -> tuple[nnx.GraphDef, Any, Any]:
     return graph, params, stats
 
 
-def initial_state(config: Config, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
+def initial_state(
+    config: Config, optimizer: optax.GradientTransformation, key: Array, classes: int = 10, in_features: int = 3
+) -> TrainState:
     """Return the state before the first step, from the root ``key``."""
-    model = MiniResNet(config.model, key=jax.random.fold_in(key, INIT_STREAM))
+    model = MiniResNet(config.model, classes=classes, key=jax.random.fold_in(key, INIT_STREAM), in_features=in_features)
     _, params, stats = split_model(model)
     zero = jnp.zeros((), jnp.float32)
     return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), zero, zero)

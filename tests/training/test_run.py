@@ -22,6 +22,9 @@ class Notes:
     def __init__(self):
         self.plans, self.steps, self.records, self.notes = [], [], [], []
 
+    def images(self, what, done, total):
+        pass
+
     def plan(self, plan):
         self.plans.append(plan)
 

@@ -1,0 +1,39 @@
+"""A user's folder of images, one folder per class, as a data set."""
+
+from pathlib import Path
+
+import numpy as np
+
+from strideflax.config import DataConfig
+from strideflax.data.encoded_images import EncodedImages, ImageProgress, decode_images
+from strideflax.data.folder_layout import read_layout
+from strideflax.data.own_images import OwnImages
+from strideflax.errors import DataError
+
+
+def read_folder(config: DataConfig, progress: ImageProgress) -> OwnImages:
+    """Read the images of the folder ``config.dir``: `read_layout` says how they lie, `decode_images` how they are read.
+
+    Raises:
+        DataError: no folder, one that is arranged in another way, or files that can't be read; one line.
+    """
+    if config.dir is None:
+        raise DataError("config.data.name is 'folder', so --config.data.dir=DIR must name a folder of class folders")
+    root = Path(config.dir).expanduser().absolute()
+    layout = read_layout(root)
+    paths = [file.path for file in layout.files]
+    files = EncodedImages(
+        names=[path.relative_to(root).as_posix() for path in paths],
+        read=lambda i: paths[i].read_bytes(),
+        place=str(root),
+    )
+    decoded = decode_images(files, side=config.size, skip_unreadable=config.skip_unreadable, progress=progress)
+    return OwnImages(
+        name=f"{root.name} (folder)",
+        place=f"folder {root}",
+        classes=layout.classes,
+        images=decoded.images,
+        labels=np.array([file.label for file in layout.files])[decoded.readable],
+        splits=np.array([file.split or "" for file in layout.files])[decoded.readable],
+        hashes=decoded.hashes,
+    )
