@@ -24,6 +24,7 @@ from strideflax.model import abstract_model
 from strideflax.operators.blur import blur_pool
 from strideflax.operators.conv import conv
 from strideflax.operators.pool import avg_pool, max_pool
+from strideflax.programs import Program
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
     Pixels,
@@ -58,11 +59,11 @@ def _step(workload: Step, weights: Path) -> Prepared:
     sharding, replicated = data_sharding(config.batch_size)
     keys = jnp.stack([jax.random.key(config.seed + n) for n in range(workload.seeds)])
     orders = np.tile(np.arange(len(split)), (workload.seeds, 1))  # one per seed, as in runs
-    states = jax.jit(jax.vmap(partial(initial_state, config, optimizer)), out_shardings=replicated)(keys)
+    states = Program(jax.vmap(partial(initial_state, config, optimizer)), out_shardings=replicated)(keys)
     first = jax.tree.map(lambda leaf: leaf[0], states)
     _store_weights(first, weights)
 
-    @jax.jit
+    @Program
     def predict(params: Any, stats: Any, images: Array) -> Array:
         return nnx.merge(graph, params, stats)(normalize(images, workloads.MEAN, workloads.STD))
 

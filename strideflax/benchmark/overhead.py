@@ -26,6 +26,7 @@ from strideflax.inspection import inspect_model
 from strideflax.measuring.timing import planned_bytes
 from strideflax.model import abstract_model
 from strideflax.process import keep_memory
+from strideflax.programs import compiled
 from strideflax.training import train
 from strideflax.training.setup import TrainingSetup, prepare
 
@@ -90,7 +91,7 @@ def start_seconds(spec: str, overrides: Sequence[str] = ()) -> float:
 def compile_step(setup: TrainingSetup) -> tuple[Any, tuple[Any, ...]]:
     """Return the compiled step, and its arguments besides the state."""
     train_set = setup.pixels(setup.dataset.train)
-    return setup.compile_steps(1, setup.initial, train_set), (train_set, setup.order(0), setup.key)
+    return compiled(setup.lower_steps(1, setup.initial, train_set)), (train_set, setup.order(0), setup.key)
 
 
 def main(spec: str, overrides: Sequence[str]) -> None:

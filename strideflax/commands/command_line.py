@@ -10,6 +10,7 @@ import importlib.metadata
 from collections.abc import Sequence
 
 from strideflax.commands import bench, data, evaluate, inspect, new, report, sweep, train
+from strideflax.commands.chatter import drop_chatter, has_gpu
 from strideflax.commands.endings import answer
 from strideflax.commands.parsing import Command, Parser, add_command, add_commands
 
@@ -59,6 +60,8 @@ def _run(args: argparse.Namespace) -> None:
 
     quiet_storage()
     keep_memory()
+    if has_gpu():
+        drop_chatter()
     args.main(args)
 
 

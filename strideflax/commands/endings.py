@@ -94,9 +94,9 @@ def prepare_files() -> None:
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
     if sys.stdout.isatty():
-        sys.stdout = _terminal_output(1)
+        sys.stdout = terminal_output(1)
     if sys.stderr.isatty():
-        sys.stderr = _terminal_output(2)
+        sys.stderr = terminal_output(2)
 
 
 class _Terminal(io.FileIO):
@@ -112,7 +112,8 @@ class _Terminal(io.FileIO):
             return len(data)
 
 
-def _terminal_output(number: int) -> io.TextIOWrapper:
+def terminal_output(number: int) -> io.TextIOWrapper:
+    """Return a text stream to the terminal behind the file ``number``, whose closing is no error."""
     raw = _Terminal(number, "w", closefd=False)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="replace", line_buffering=True)
 

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from strideflax.commands.console import console, loading, print_table
-from strideflax.commands.parsing import at_least_one
+from strideflax.commands.parsing import add_fast_nondeterministic, at_least_one
 from strideflax.wording import counted, duration
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would run and about how long, write nothing")
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed or diverged")
+    add_fast_nondeterministic(parser)
     parser.add_argument("--engine", choices=("local", "ray", "slurm"), default="local")
     parser.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (default: start one here)")
     parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per run, for ray and slurm")
@@ -56,10 +57,13 @@ def main(args: argparse.Namespace) -> None:
     _check_options(args)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
     with loading():
+        from strideflax.programs import be_fast
         from strideflax.sweep.estimate import TimeLeft
         from strideflax.sweep.plan import RUNNING, plan_sweep, write_plan
         from strideflax.training.result import FINISHED
 
+    if args.fast_nondeterministic:
+        be_fast()  # and the workers, which inherit it
     runs = plan_sweep(args.config, args.out, args.overrides, args.filter)
     console.print(f"estimating how long {counted(len(runs), 'run')} will take ...", style="dim")
     if args.retry_failed and not args.dry_run:

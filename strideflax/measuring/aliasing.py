@@ -16,6 +16,7 @@ from strideflax.measuring.sites import Arrival, downsampling_sites, site_arrival
 from strideflax.measuring.subject import Subject
 from strideflax.operators.base import Downsample
 from strideflax.operators.polyphase import polyphase_sample
+from strideflax.programs import Program
 
 IMAGES = 256
 BATCH_SIZE = 64
@@ -113,7 +114,7 @@ class SiteEnergies(NamedTuple):
     shift: ShiftEnergies | None
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(Program, static_argnums=0)
 def _site_energies(graph: nnx.GraphDef, state: Any, x: Array) -> dict[str, SiteEnergies]:
     model = nnx.merge(graph, state)
     sites = downsampling_sites(model)

@@ -9,6 +9,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from strideflax.measuring.checks import check_images
+from strideflax.programs import Program
 
 ImageFunction: TypeAlias = Callable[[Array], Array]  # images [batch, height, width, channels] -> [batch, ...]
 Progress: TypeAlias = Callable[[int, int], None]  # called with (done, total) units of work
@@ -25,7 +26,7 @@ def as_pytree(function: ImageFunction) -> Partial:
     return function if isinstance(function, Partial) else Partial(function)
 
 
-@jax.jit
+@Program
 def _apply(function: Partial, images: Array) -> Array:
     return function(images)
 
@@ -47,12 +48,23 @@ def in_batches(
     check_images(images)
     function, count = as_pytree(function), len(images)
     batch_size = min(batch_size, count)
-    outputs = []
+    outputs: list[np.ndarray] = []
+    ahead: list[
+        Array
+    ] = []  # the batch before stays on the device until the next is on its way: it never waits for Python
+
+    def fetch() -> None:
+        outputs.append(np.asarray(ahead.pop()))
+        progress(min(len(outputs) * batch_size, count), count)
+
     for start in range(0, count, batch_size):
         batch = pad_batch(images[start : start + batch_size], batch_size)
-        outputs.append(np.asarray(_apply(function, jax.device_put(batch)))[: count - start])
-        progress(min(start + batch_size, count), count)
-    return np.concatenate(outputs)
+        result = _apply(function, jax.device_put(batch))
+        if ahead:
+            fetch()
+        ahead.append(result)
+    fetch()
+    return np.concatenate(outputs)[:count]
 
 
 def pad_batch(batch: np.ndarray, size: int) -> np.ndarray:

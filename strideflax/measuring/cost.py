@@ -19,6 +19,7 @@ from strideflax.measuring.predictor import predictor
 from strideflax.measuring.subject import Subject
 from strideflax.measuring.timing import REPEATS, WARMUP, call_seconds, compile_call, peak_memory, spread
 from strideflax.operators.table import downsampler
+from strideflax.programs import Program
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import Pixels, initial_state, make_train_step, model_structure
 
@@ -61,7 +62,7 @@ def training_cost(config: Config, dataset: Dataset, *, repeats: int = REPEATS) -
     schedule = learning_rate_schedule(config.optimizer, 1, repeats)
     optimizer = make_optimizer(config.optimizer, schedule)
     key = jax.random.key(config.seed)
-    state = jax.jit(lambda key: initial_state(config, optimizer, key, **dataset.model_arguments))(key)
+    state = Program(lambda key: initial_state(config, optimizer, key, **dataset.model_arguments))(key)
     batch = _first(dataset.train, config.batch_size)
     pixels = Pixels(jnp.asarray(batch.images), jnp.asarray(batch.labels))
     order = jnp.arange(config.batch_size)

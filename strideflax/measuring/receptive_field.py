@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 from strideflax.inspection import inspect_model
 from strideflax.measuring.batches import ImageFunction, Progress, as_pytree
 from strideflax.measuring.subject import Subject
+from strideflax.programs import Program
 
 IMAGES = 512
 BATCH_SIZE = 64
@@ -22,7 +23,7 @@ PICTURE = "receptive_field.png"
 AXES = ("vertical", "horizontal")
 
 
-@jax.jit
+@Program
 def _gradient_sizes(features: Partial, images: Array, key: Array) -> Array:
     """Return ``|d y / d x|`` summed over images and their channels, ``[height, width]``."""
 

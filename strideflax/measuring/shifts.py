@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, as_pytree, no_progress, pad_batch
 from strideflax.measuring.checks import check_images, check_labels
 from strideflax.measuring.subject import Subject
+from strideflax.programs import Program
 
 # Border -> np.pad mode that fills the pixels which move in; crop moves a window inside the image and invents none.
 BORDERS: dict[str, str | None] = {"circular": "wrap", "reflect": "reflect", "zero": "constant", "crop": None}
@@ -55,7 +56,7 @@ def shift_consistency(
     return consistency_of_classes(classes, labels)
 
 
-@partial(jax.jit, static_argnums=4)
+@partial(Program, static_argnums=4)
 def _class_of_window(predict: Partial, padded: Array, row: Array, column: Array, size: tuple[int, int]) -> Array:
     """Return the class of the window of ``size`` whose first pixel is ``(row, column)``, int ``[batch]``."""
     batch, _, _, channels = padded.shape

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from strideflax.programs import Program, compiled
+
 WARMUP = 3
 REPEATS = 20
 
@@ -32,8 +34,8 @@ def spread(seconds: np.ndarray) -> dict[str, float]:
 def compile_call(function: Callable[..., Any], *arguments: Any, **jit_options: Any) -> tuple[Any, float]:
     """Return ``function`` compiled ahead of time for ``arguments``, and the seconds that tracing and compiling took."""
     start = time.perf_counter()
-    compiled = jax.jit(function, **jit_options).lower(*arguments).compile()
-    return compiled, time.perf_counter() - start
+    program = compiled(Program(function, **jit_options).lower(*arguments))
+    return program, time.perf_counter() - start
 
 
 def peak_memory(compiled: Any, device: jax.Device) -> dict[str, Any]:

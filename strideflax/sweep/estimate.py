@@ -11,6 +11,7 @@ from strideflax.config import Config, DataConfig
 from strideflax.data import cifar10_layout, load_dataset, shapes
 from strideflax.inspection import count_macs
 from strideflax.model import abstract_model
+from strideflax.programs import Program
 from strideflax.sweep.plan import SweepRun
 from strideflax.training.result import FINISHED, read_result
 
@@ -97,7 +98,7 @@ def _images(data: DataConfig) -> tuple[int, tuple[int, ...], int]:
 def matmul_macs_per_second(size: int = 1024) -> float:
     """Return this device's speed in a square float32 matrix product, best of five."""
     x = jnp.ones((size, size))
-    product = jax.jit(lambda x: x @ x)
+    product = Program(lambda x: x @ x)
     jax.block_until_ready(product(x))
     best = float("inf")
     for _ in range(5):

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,22 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from strideflax.programs import Program, compiled, is_deterministic
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.monitoring import Progress, Writer
 from strideflax.training.run_folder import append_metrics, check_same_images, forget_metrics_after
 from strideflax.training.setup import TrainingSetup
 from strideflax.training.step import Evaluation, Pixels, TrainState, TrainStep
 
-_zeroed = jax.jit(lambda total: total * 0)  # compiled, as 0 would be sent to the device each time
+_zeroed = Program(lambda total: total * 0)  # compiled, as 0 would be sent to the device each time
 STEPS_BETWEEN_CHECKS = 50  # how often the loop looks whether the loss is finite, which waits for the device
+# stride2 in bfloat16, batch 128, on one H100: 148,600 images/s by 20 steps per dispatch, 111,700 (in float32) by one.
+ACCELERATOR_STEPS = 20
+
+
+def default_steps_per_dispatch() -> int:
+    """Return how many steps one call of this process's device does unless it is told."""
+    return 1 if jax.default_backend() == "cpu" else ACCELERATOR_STEPS
 
 
 class Interrupted(Exception):
@@ -40,7 +49,8 @@ class Diverged(Exception):
 class TrainingLoop:
     """One call's work on a run.
 
-    ``compile_seconds`` and ``train_seconds`` are those spent so far, over all the calls that the run took.
+    ``compile_seconds`` and ``train_seconds`` are those spent so far, over all the calls that the run took, and
+    ``deterministic`` is said of all of them.
     """
 
     setup: TrainingSetup
@@ -52,6 +62,7 @@ class TrainingLoop:
     steps_per_dispatch: int
     compile_seconds: float = 0.0
     train_seconds: float = 0.0
+    deterministic: bool | None = field(default_factory=is_deterministic)
 
     @property
     def writes(self) -> bool:
@@ -69,6 +80,8 @@ class TrainingLoop:
             check_same_images(self.folder, restored.meta["dataset_fingerprint"], setup.dataset.fingerprint)
             self.compile_seconds = restored.meta["clock"]["compile_seconds"]
             self.train_seconds = restored.meta["clock"]["train_seconds"]
+            if restored.meta.get("deterministic") is False:
+                self.deterministic = False
             self.progress.note(f"resumed at step {step} of {setup.total_steps}: {self.folder}")
         if self.writes:
             forget_metrics_after(self.folder, step)
@@ -136,9 +149,13 @@ class TrainingLoop:
     def _compile(self, state: TrainState, train: Pixels) -> dict[int, TrainStep]:
         """Return the programs of one step and of several, by their steps."""
         start = time.perf_counter()
-        programs = {}
-        for count in {1, self.steps_per_dispatch}:
-            programs[count] = self.setup.compile_steps(count, state, train)
+        programs = {1: self.setup.lower_steps(1, state, train)}
+        if self.steps_per_dispatch == 1:
+            programs[1] = compiled(programs[1])
+        else:
+            programs[self.steps_per_dispatch] = self.setup.lower_steps(self.steps_per_dispatch, state, train)
+            with ThreadPoolExecutor() as threads:  # XLA compiles without Python's lock, so both take the time of one
+                programs = dict(zip(programs, threads.map(compiled, programs.values()), strict=True))
         self.compile_seconds += time.perf_counter() - start
         return programs
 
@@ -177,7 +194,9 @@ class TrainingLoop:
 
     def _save(self, state: TrainState) -> None:
         clock = {"compile_seconds": self.compile_seconds, "train_seconds": self.train_seconds}
-        meta = {"clock": clock, "dataset_fingerprint": self.setup.dataset.fingerprint}
+        meta: dict[str, Any] = {"clock": clock, "dataset_fingerprint": self.setup.dataset.fingerprint}
+        if self.deterministic is not None:
+            meta["deterministic"] = self.deterministic
         self.checkpoints.save(int(jax.device_get(state.step)), state, meta)
 
 

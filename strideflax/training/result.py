@@ -22,6 +22,7 @@ from strideflax.data.cifar10_layout import CLASSES as CIFAR10_CLASSES
 from strideflax.data.cifar10_layout import SIDE
 from strideflax.files import write_json
 from strideflax.model import MiniResNet, abstract_model
+from strideflax.programs import Program
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.run_folder import RunFolderError, read_json, read_run_config
 from strideflax.training.step import Evaluation, split_model
@@ -46,6 +47,7 @@ class TrainingResult:
             image's height, width and channels, and the mean and the deviation of the training pixels / 255 per channel.
         params, macs: parameters, and multiply-adds per image.
         device: the devices in words.
+        deterministic: on a GPU, whether every program that trained it was compiled to give the same bits each time.
         steps: training steps done.
         steps_per_dispatch: training steps per call of the device.
         images_per_second: of training alone.
@@ -70,6 +72,7 @@ class TrainingResult:
     macs: int | None = None
     epochs: float | None = None
     device: str | None = None
+    deterministic: bool | None = None
     steps: int | None = None
     steps_per_dispatch: int | None = None
     images_per_second: float | None = None
@@ -87,11 +90,11 @@ class TrainingResult:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``result.json``.
 
-        ``error``, ``traceback`` and ``warnings`` are left out where there are none. A failed run, which was never begun, has no
-        numbers.
+        ``error``, ``traceback`` and ``warnings`` are left out where there are none, and ``deterministic`` where XLA has no such
+        choice. A failed run, which was never begun, has no numbers.
         """
         values = dataclasses.asdict(self)
-        optional = ["error", "traceback", "warnings"]
+        optional = ["error", "traceback", "warnings", "deterministic"]
         if self.status == FAILED:
             optional = [name for name in values if name != "test_accuracy"]
         for name in optional:
@@ -184,7 +187,7 @@ class FinishedRun:
     def _predict(self) -> Callable[[Array], Array]:
         graph, state = nnx.split(self.model)
 
-        @jax.jit
+        @Program
         def predict(state: nnx.State, images: Array) -> Array:
             return nnx.merge(graph, state)(normalize(images, self.mean, self.std))
 

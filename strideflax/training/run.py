@@ -11,7 +11,7 @@ from strideflax.data import load_dataset
 from strideflax.environment import versions
 from strideflax.errors import UserError
 from strideflax.training.checkpoint import Checkpoints
-from strideflax.training.loop import STEPS_BETWEEN_CHECKS, Diverged, TrainingLoop
+from strideflax.training.loop import STEPS_BETWEEN_CHECKS, Diverged, TrainingLoop, default_steps_per_dispatch
 from strideflax.training.monitoring import Progress, Silent, Writer
 from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, suspicions, write_result
 from strideflax.training.run_folder import (
@@ -33,7 +33,7 @@ def train(
     progress: Progress | None = None,
     make_writers: Callable[[Path], Sequence[Writer]] = lambda folder: (),
     should_stop: Callable[[], bool] = lambda: False,
-    steps_per_dispatch: int = 1,
+    steps_per_dispatch: int | None = None,
     config_file: str | None = None,
 ) -> TrainingResult:
     """Train as ``config`` says in ``folder``, or go on where an earlier call was interrupted; return the result.
@@ -44,9 +44,9 @@ def train(
         progress: told what happens.
         make_writers: called with the folder, returns further writers of metrics.
         should_stop: asked after each dispatch; True saves a checkpoint and raises `Interrupted`.
-        steps_per_dispatch: training steps per call of the device, 1 to 50 and no more than an epoch has. An accelerator that
-            is done with a step before Python has sent the next one gains. On one CPU device nothing else changes, not a bit;
-            several steps are another program, which other devices may round in another way.
+        steps_per_dispatch: training steps per call of the device, 1 to 50 and no more than an epoch has; None is 1 on a CPU
+            and 20 elsewhere, as a device that is done with a step before Python has sent the next one gains. On one CPU device
+            nothing else changes, not a bit; several steps are another program, which other devices may round in another way.
         config_file: where ``config`` came from; noted in the folder, as the file may define an operator of its own.
 
     Returns:
@@ -57,6 +57,8 @@ def train(
         OSError: a full disk or a read-only folder; what was saved before is as it was.
         Interrupted: ``should_stop`` said so.
     """
+    if steps_per_dispatch is None:
+        steps_per_dispatch = default_steps_per_dispatch()
     if not (isinstance(steps_per_dispatch, int) and 1 <= steps_per_dispatch <= STEPS_BETWEEN_CHECKS):
         raise UserError(
             f"steps_per_dispatch must be an int from 1 to {STEPS_BETWEEN_CHECKS}, got {steps_per_dispatch!r}"
@@ -137,6 +139,7 @@ def _result(loop: TrainingLoop, step: int, error: str | None, test: Evaluation |
         macs=plan.macs,
         epochs=plan.epochs,
         device=plan.device,
+        deterministic=loop.deterministic,
         steps=step,
         steps_per_dispatch=loop.steps_per_dispatch,
         images_per_second=step * config.batch_size / loop.train_seconds,

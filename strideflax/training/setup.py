@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from strideflax.data.encoded_images import ImageProgress, no_image_progress
 from strideflax.environment import describe_device
 from strideflax.inspection import count_macs, count_params
 from strideflax.model import abstract_model, check_strides
+from strideflax.programs import Program
 from strideflax.training.monitoring import Plan
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
@@ -70,13 +72,13 @@ class TrainingSetup:
 
     def order(self, epoch: int) -> Array:
         """Return the order of the training images in ``epoch``, on every device."""
-        ordered = jax.jit(epoch_order, static_argnums=2, out_shardings=self.replicated)
+        ordered = Program(epoch_order, static_argnums=2, out_shardings=self.replicated)
         return ordered(self.key, jax.device_put(np.int32(epoch), self.replicated), len(self.dataset.train))
 
-    def compile_steps(self, count: int, state: TrainState, train: Pixels) -> TrainStep:
-        """Compile ``count`` training steps as one program, which takes the state's memory for its result."""
-        steps = jax.jit(repeat_step(self.train_step, count), donate_argnums=0, out_shardings=self.replicated)
-        return steps.lower(state, train, self.order(0), self.key).compile()
+    def lower_steps(self, count: int, state: TrainState, train: Pixels) -> Any:
+        """Lower ``count`` training steps as one program, which takes the state's memory for its result, for `compiled`."""
+        steps = Program(repeat_step(self.train_step, count), donate_argnums=0, out_shardings=self.replicated)
+        return steps.lower(state, train, self.order(0), self.key)
 
     def evaluate(self, state: TrainState, split: Split) -> Evaluation | None:
         """Evaluate every image of ``split`` once; None without images."""
@@ -104,9 +106,9 @@ def prepare(config: Config, progress: ImageProgress = no_image_progress) -> Trai
     total_steps = max(round(config.epochs * steps_per_epoch), 1)
     schedule = learning_rate_schedule(config.optimizer, steps_per_epoch, total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
-    key = jax.jit(partial(jax.random.key, config.seed), out_shardings=replicated)()
+    key = Program(partial(jax.random.key, config.seed), out_shardings=replicated)()
     graph = model_structure(config, **dataset.model_arguments)
-    initial = jax.jit(
+    initial = Program(
         lambda key: initial_state(config, optimizer, key, **dataset.model_arguments), out_shardings=replicated
     )
     eval_batch_size = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
@@ -117,7 +119,7 @@ def prepare(config: Config, progress: ImageProgress = no_image_progress) -> Trai
         plan=_plan(config, dataset, total_steps),
         initial=initial(key),
         train_step=make_train_step(config, graph, optimizer, dataset.mean, dataset.std, sharding),
-        eval_step=jax.jit(eval_step, out_shardings=replicated),
+        eval_step=Program(eval_step, out_shardings=replicated),
         eval_batch_size=eval_batch_size,
         schedule=schedule,
         key=key,
