@@ -9,6 +9,7 @@ from strideflax.operators.interpolate import blur_upsample, linear_upsample, nea
 from strideflax.operators.mixed import gated_pool, max_avg_pool, mixed_pool
 from strideflax.operators.norm import generalized_mean_pool, lp_pool
 from strideflax.operators.polyphase import adaptive_polyphase, learned_polyphase, polyphase_index, polyphase_sample
+from strideflax.operators.polyphase_up import polyphase_upsample
 from strideflax.operators.pool import avg_pool, max_pool
 from strideflax.operators.rearrange import depth_to_space, haar_all, haar_low, space_to_depth
 from strideflax.operators.resize import resize_pool
@@ -48,6 +49,7 @@ __all__ = [
     "output_size",
     "polyphase_index",
     "polyphase_sample",
+    "polyphase_upsample",
     "resize_pool",
     "resnet_d_shortcut",
     "soft_pool",

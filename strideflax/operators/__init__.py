@@ -12,6 +12,7 @@ from strideflax.operators.interpolate import BlurUpsample, LinearUpsample, Neare
 from strideflax.operators.mixed import GatedPool, MaxAvg, MixedPool
 from strideflax.operators.norm import GeMPool, L2Pool
 from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase, Polyphase
+from strideflax.operators.polyphase_up import PolyphaseUpsample
 from strideflax.operators.pool import AvgPool, MaxPool
 from strideflax.operators.rearrange import HaarAll, HaarLow, SpaceToDepth
 from strideflax.operators.resize import Resize
@@ -50,6 +51,7 @@ __all__ = [
     "NearestUpsample",
     "Operator",
     "Polyphase",
+    "PolyphaseUpsample",
     "ResNetD",
     "Resize",
     "SoftPool",

@@ -63,21 +63,31 @@ def polyphase_sample(x: Array, index: Array, stride: PerAxis = 2) -> Array:
         ValueError: a stride, a rank or an index that does not fit. (Within `jax.jit` values can't be looked at: there
             the nearest phase is taken for an index out of range.)
     """
-    components, index = _components(x, stride), jnp.asarray(index)
-    batch, count = components[0].shape[0], len(components)
+    components = _components(x, stride)
+    index = checked_index(index, components[0].shape[0], len(components))
+    per_sample = (-1, *(1,) * (components[0].ndim - 1))
+    if jnp.issubdtype(index.dtype, jnp.floating):
+        weights = index.astype(components[0].dtype)
+        parts = [c * weights[:, p].reshape(per_sample) for p, c in enumerate(components)]
+        return sum(parts[1:], start=parts[0])
+    return lax.select_n(jnp.broadcast_to(index.astype(jnp.int32).reshape(per_sample), components[0].shape), *components)
+
+
+def checked_index(index: Array, batch: int, count: int) -> Array:
+    """Return ``index`` if it is one of ``count`` phases, or a weight of each, for every sample of a batch.
+
+    Raises:
+        ValueError: another shape, or a phase that does not exist (unless traced).
+    """
+    index = jnp.asarray(index)
     weighted = jnp.issubdtype(index.dtype, jnp.floating)
     if index.shape != ((batch, count) if weighted else (batch,)):
         raise ValueError(
             f"index must be integers [{batch}] or weights [{batch}, {count}], got {index.dtype}{list(index.shape)}"
         )
-    per_sample = (-1, *(1,) * (components[0].ndim - 1))
-    if weighted:
-        weights = index.astype(components[0].dtype)
-        parts = [c * weights[:, p].reshape(per_sample) for p, c in enumerate(components)]
-        return sum(parts[1:], start=parts[0])
-    if not isinstance(index, jax.core.Tracer) and ((index < 0) | (index >= count)).any():
+    if not weighted and not isinstance(index, jax.core.Tracer) and ((index < 0) | (index >= count)).any():
         raise ValueError(f"index must be phases in 0..{count - 1}, got {index.tolist()}")
-    return lax.select_n(jnp.broadcast_to(index.astype(jnp.int32).reshape(per_sample), components[0].shape), *components)
+    return index
 
 
 def _components(x: Array, stride: PerAxis) -> list[Array]:
