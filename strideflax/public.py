@@ -1,6 +1,7 @@
 """The names that ``import strideflax`` offers; `strideflax` imports this module when the first of them is asked for."""
 
 from strideflax.kernels.implementation import use_implementation
+from strideflax.operators.adaptive_pool import adaptive_avg_pool, adaptive_max_pool
 from strideflax.operators.blur import blur_pool, max_blur
 from strideflax.operators.composed import conv_blur, resnet_d_shortcut
 from strideflax.operators.conv import conv
@@ -22,6 +23,8 @@ from strideflax.operators.weighted import local_importance_pool, soft_pool, stoc
 __all__ = [
     "DOWNSAMPLERS",
     "UPSAMPLERS",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
     "adaptive_polyphase",
     "avg_pool",
     "blur_pool",

@@ -87,6 +87,14 @@ class Window:
             outputs.append(count)
         return tuple(outputs)
 
+    def rounded_up(self, map_size: Sequence[int]) -> Self:
+        """Return the window padded at the high end so that all outputs of ``output_size(map_size, ceil_mode=True)`` fit."""
+        outputs = self.output_size(map_size, ceil_mode=True)
+        pads = []
+        for n, o, k_e, s, (low, high) in zip(map_size, outputs, self.extent, self.stride, self.pads, strict=True):
+            pads.append((low, max(high, (o - 1) * s + k_e - n - low)))
+        return replace(self, pads=tuple(pads))
+
     def taps_inside(self, map_size: Sequence[int]) -> list[np.ndarray]:
         """Return per axis which taps of each window fall on the map and not on its padding, bool ``[outputs, k]``."""
         inside = []

@@ -69,6 +69,9 @@ FUNCTIONS = {
     "depth_to_space": Row(lambda x: strideflax.depth_to_space(jnp.concatenate([x, x], -1), 2)),
     "haar_low": Row(lambda x: strideflax.haar_low(x), 2.0, "grows"),
     "haar_all": Row(lambda x: strideflax.haar_all(x), None, "grows"),
+    "max_pool, ceil_mode": Row(lambda x: strideflax.max_pool(x, 3, stride=2, ceil_mode=True)),
+    "adaptive_avg_pool": Row(lambda x: strideflax.adaptive_avg_pool(x, (4, 2))),
+    "adaptive_max_pool": Row(lambda x: strideflax.adaptive_max_pool(x, (4, None))),
     "nearest_upsample": Row(lambda x: strideflax.nearest_upsample(x)),
     "linear_upsample": Row(lambda x: strideflax.linear_upsample(x, (2, 3))),
     "blur_upsample": Row(lambda x: strideflax.blur_upsample(x)),
@@ -78,6 +81,7 @@ FUNCTIONS = {
 # They overflow where a sum of the window's values does, and say so by an infinity: the value is not representable, or its
 # partial sums are not.
 SUMS = ("conv", "avg_pool", "resnet_d_shortcut", "mixed_pool", "gated_pool", "spectral_pool", "diff_stride")
+SUMS += ("adaptive_avg_pool",)
 # Those whose kernels here have the type of the images.
 OWN_TYPE = ("conv", "conv_transpose", "conv_pool", "conv_blur", "resnet_d_shortcut")
 
