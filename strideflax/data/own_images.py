@@ -24,6 +24,7 @@ class OwnImages:
         labels: int ``[n]``.
         splits: "train", "val", "test" or "", which is not split yet, of each image ``[n]``.
         hashes: uint64 ``[n]``, see `strideflax.data.image_decoding.perceptual_hash`.
+        left_out: files that could not be read.
     """
 
     name: str
@@ -33,6 +34,7 @@ class OwnImages:
     labels: np.ndarray
     splits: np.ndarray
     hashes: np.ndarray
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def _check_classes(own: OwnImages) -> None:
 def _description(own: OwnImages, groups: np.ndarray, splits: np.ndarray, rules: list[str], broken_groups: int) -> str:
     """Return in one line where the images come from and how they were split."""
     words = [f"{own.place}, {counted(len(own.labels), 'image')} in {counted(len(own.classes), 'class', 'classes')}"]
+    if own.left_out:
+        words.append(f"{counted(own.left_out, 'file')} left out")
     if rules:
         alike = len(groups) - groups.max() - 1
         kept = f"; {counted(alike, 'near-duplicate')} kept beside their like" if alike else ""

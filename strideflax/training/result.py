@@ -41,6 +41,9 @@ class TrainingResult:
         traceback: the last lines of a failed run's.
         warnings: what is suspicious about a finished run's numbers, see `suspicions`.
         test_loss, test_accuracy: over every test image once, with the final weights.
+        test_balanced_accuracy: the mean over the classes of each one's share of correct test images.
+        test_by_class: numbers of test images, in the order of the classes: ``images`` of a class, those ``correct`` among them,
+            and those ``predicted`` to be of it.
         val_accuracy, val_loss, train_loss: of the last epoch. Accuracies are fractions.
         seed, epochs, config_fingerprint: the configuration's.
         dataset: name, fingerprint, number of images of each split, where they came from, the names of the classes, an
@@ -62,6 +65,8 @@ class TrainingResult:
     warnings: list[str] | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
+    test_balanced_accuracy: float | None = None
+    test_by_class: dict[str, list[int]] | None = None
     val_accuracy: float | None = None
     val_loss: float | None = None
     train_loss: float | None = None
@@ -90,11 +95,11 @@ class TrainingResult:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``result.json``.
 
-        ``error``, ``traceback`` and ``warnings`` are left out where there are none, and ``deterministic`` where XLA has no such
-        choice. A failed run, which was never begun, has no numbers.
+        ``error``, ``traceback`` and ``warnings`` are left out where there are none, ``deterministic`` where XLA has no such
+        choice, and what a result from before does not have. A failed run, which was never begun, has no numbers.
         """
         values = dataclasses.asdict(self)
-        optional = ["error", "traceback", "warnings", "deterministic"]
+        optional = ["error", "traceback", "warnings", "deterministic", "test_balanced_accuracy", "test_by_class"]
         if self.status == FAILED:
             optional = [name for name in values if name != "test_accuracy"]
         for name in optional:
@@ -108,11 +113,12 @@ def suspicions(test: Evaluation) -> list[str] | None:
 
     Guessing among k classes is right once in k times; with n images the share varies by ``sqrt((1/k)(1 - 1/k)/n)``.
     """
-    images, classes = int(test.predicted.sum()), len(test.predicted)
+    predicted = test.by_class.predicted
+    images, classes = int(predicted.sum()), len(predicted)
     chance = 1 / classes
     spread = math.sqrt(chance * (1 - chance) / images)
     found = []
-    if test.predicted.max() == images:
+    if predicted.max() == images:
         found.append(f"every test image is taken for the same class; {REMEDY}")
     elif test.accuracy < chance + 3 * spread:
         found.append(f"the test accuracy of {test.accuracy:.1%} is that of guessing among {classes} classes; {REMEDY}")
