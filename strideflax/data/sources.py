@@ -4,14 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from strideflax.config import DataConfig
+from strideflax.config import NPZ_SUFFIX, TFDS_PREFIX, DataConfig
 from strideflax.data import cifar10_layout, shapes
 from strideflax.data.cifar10 import read_cifar10
 from strideflax.data.cifar10_tfds import read_tfds, tfds_folder
 from strideflax.data.dataset import Split, fingerprint
 from strideflax.data.encoded_images import ImageProgress
 from strideflax.data.folder import read_folder
+from strideflax.data.npz_arrays import read_npz
 from strideflax.data.own_images import OwnImages
+from strideflax.data.prepared_tfds import read_prepared_set
 from strideflax.errors import DataError
 
 # Copies whose pixels are not the official ones, by the fingerprint of their training and test images: results say so.
@@ -61,6 +63,10 @@ def published_source(config: DataConfig) -> Source:
 
 def own_images(config: DataConfig, progress: ImageProgress) -> OwnImages:
     """Return the user's own images that ``config`` names."""
+    if config.name.startswith(TFDS_PREFIX):
+        return read_prepared_set(config, progress)
+    if config.name.endswith(NPZ_SUFFIX):
+        return read_npz(config, progress)
     return read_folder(config, progress)
 
 

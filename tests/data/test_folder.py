@@ -93,7 +93,7 @@ def test_a_test_image_that_is_a_training_image_is_told(tmp_path):
     write_classes(tmp_path / "train", {"a": 5, "b": 5})
     write_classes(tmp_path / "test", {"a": 2, "b": 2}, seed=100)
     shutil.copy(tmp_path / "train" / "a" / "000.png", tmp_path / "test" / "a" / "copy.png")
-    assert "1 test image nearly a training image" in load(tmp_path).source
+    assert "1 test image among the training images too" in load(tmp_path).source
 
 
 def test_near_duplicates_stay_on_one_side(tmp_path):
