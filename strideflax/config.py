@@ -24,7 +24,7 @@ __all__ = [
     "StemConfig",
 ]
 
-DATASETS = ("cifar10", "shapes")  # published sets; what else can be named is a user's own
+DATASETS = ("cifar10", "cifar100", "shapes")  # published sets; what else can be named is a user's own
 TFDS_PREFIX, NPZ_SUFFIX = "tfds:", ".npz"
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("one_cycle", "cosine", "constant")
@@ -35,10 +35,10 @@ class DataConfig:
     """The images.
 
     Attributes:
-        name: "cifar10", "shapes" (the embedded set, drawn by code), or your own images: "folder" (one folder per class),
-            "tfds:NAME" (a set that tensorflow-datasets has prepared) or "FILE.npz" (arrays).
-        dir: the folder of class folders; of CIFAR-10 a folder with a local copy; of both CIFAR-10 and "tfds:NAME" None for
-            tensorflow-datasets' own folder.
+        name: "cifar10", "cifar100", "shapes" (the embedded set, drawn by code), or your own images: "folder" (one folder per
+            class), "tfds:NAME" (a set that tensorflow-datasets has prepared) or "FILE.npz" (arrays).
+        dir: the folder of class folders; of CIFAR-10 and CIFAR-100 a folder with a local copy; of CIFAR-10 and "tfds:NAME"
+            None for tensorflow-datasets' own folder.
         train_count: images to train on; None means all that validation leaves.
         val_count: images split from the training set for choices; of your own images None means a tenth, or all of ``val``.
         test_count: images of the test set to use; None means all.

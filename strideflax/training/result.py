@@ -18,8 +18,7 @@ from strideflax.config import Config
 from strideflax.config_file import load_config_file
 from strideflax.data import load_dataset
 from strideflax.data.augment import normalize
-from strideflax.data.cifar10_layout import CLASSES as CIFAR10_CLASSES
-from strideflax.data.cifar10_layout import SIDE
+from strideflax.data.cifar_layout import CIFAR10, SIDE
 from strideflax.files import write_json
 from strideflax.model import MiniResNet, abstract_model
 from strideflax.programs import Program
@@ -228,7 +227,7 @@ def restore_run(folder: Path | str, config_file: str | None = None) -> FinishedR
     config = read_run_config(folder)
     if result.status != FINISHED:
         raise RunFolderError(f"{folder} holds a run that did not finish (status {result.status!r})")
-    classes = (result.dataset or {}).get("classes", CIFAR10_CLASSES)
+    classes = (result.dataset or {}).get("classes", CIFAR10.classes)
     channels = stored_image_shape(config, result)[-1]
     graph, params, stats = split_model(abstract_model(config.model, classes=len(classes), in_features=channels))
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
