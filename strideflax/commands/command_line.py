@@ -9,7 +9,7 @@ import argparse
 import importlib.metadata
 from collections.abc import Sequence
 
-from strideflax.commands import bench, data, evaluate, inspect, new, report, sweep, train
+from strideflax.commands import bench, compare, data, evaluate, inspect, new, report, sweep, train
 from strideflax.commands.chatter import drop_chatter, has_gpu
 from strideflax.commands.endings import answer
 from strideflax.commands.parsing import Command, Parser, add_command, add_commands
@@ -20,6 +20,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "bench": bench,
     "sweep": sweep,
+    "compare": compare,
     "report": report,
     "data": data,
     "new": new,

@@ -1,17 +1,41 @@
 """The report on a folder of runs: one HTML page, the same in Markdown, the runs as CSV, the figures as SVG files."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from strideflax.analysis.ablation import read_ablation
 from strideflax.analysis.run_table import curves, load
 from strideflax.errors import UserError
+from strideflax.report.canvas import Drawing
 from strideflax.report.figures import draw_figures
-from strideflax.report.findings import Findings, find
+from strideflax.report.findings import Answer, Findings, find
 from strideflax.report.page import render_page
 from strideflax.report.tables import Table
 
 
-def write_report(source: Path, out: Path, *, factor: str = "model.downsample", baseline: object = None) -> list[Path]:
+@dataclass(frozen=True)
+class Opening:
+    """What a report begins with in place of answers of its own, from whoever ran a study by a rule of its own.
+
+    Attributes:
+        answers: what the study says.
+        drawing: the figure that shows it.
+        note: what else a reader has to know.
+    """
+
+    answers: list[Answer]
+    drawing: Drawing
+    note: str
+
+
+def write_report(
+    source: Path,
+    out: Path,
+    *,
+    factor: str = "model.downsample",
+    baseline: object = None,
+    opening: Opening | None = None,
+) -> list[Path]:
     """Write ``report.html``, ``report.md``, ``results.csv`` and ``figures/*.svg`` into ``out``; return their paths.
 
     Args:
@@ -19,6 +43,7 @@ def write_report(source: Path, out: Path, *, factor: str = "model.downsample", b
         out: the folder for the report, created if missing.
         factor: the config field whose values are compared.
         baseline: the value that the others are compared with, see `read_ablation`; None takes "strided_conv".
+        opening: what it begins with; None answers from the runs.
 
     Raises:
         UserError: there are no runs, or none to compare; nothing is written.
@@ -27,6 +52,9 @@ def write_report(source: Path, out: Path, *, factor: str = "model.downsample", b
     ablation = read_ablation(frame, factor=factor, baseline=baseline)
     drawings, left_out = draw_figures(ablation, curves(source) if source.is_dir() else None)
     findings = find(ablation, str(source), left_out)
+    if opening is not None:
+        findings = replace(findings, answers=opening.answers, notes=[opening.note, *findings.notes])
+        drawings.insert(0, opening.drawing)
     whole = ablation.runs.convert_dtypes()  # 3 instead of 3.0 where some runs lack a number
     files = {
         "report.html": render_page(findings, drawings),

@@ -53,6 +53,12 @@ CASES = {
         ("sweep", "--config", "configs/stride2.py", "--out", "{out}"),
         folder=True,
     ),
+    "compare": Case(
+        ("compare", *CONFIG, "--config.epochs=500", "--operators", "strided_conv,max_pool", "--out", "{out}"),
+        "at most",
+        ("compare", *CONFIG, "--operators", "strided_conv,pool", "--out", "{out}"),
+        folder=True,
+    ),
     "report": Case(("report", "{run}", "--out", "{out}"), "", ("report", "{out}")),
     "data": Case(("data", "--name", "shapes"), "", ("data", "--name", "mnist")),
     "bench operators": Case(

@@ -1,0 +1,82 @@
+"""Where operators stand by the runs in a study's folder."""
+
+import pytest
+from verdict.conftest import write_runs
+
+from strideflax.errors import UserError
+from strideflax.verdict.study import check_operators
+
+
+def test_pairs_are_runs_of_the_same_seed(study):
+    seeds = {study.run(operator, 3).config.seed for operator in study.operators}
+    assert seeds == {study.config.seed + 3}
+    operators = [run.config.model.downsample for run in study.runs(["max_pool"], range(2))]
+    assert operators == ["strided_conv", "max_pool"] * 2
+
+
+def test_a_pair_counts_once_both_of_its_runs_have_ended(study):
+    write_runs(study, "strided_conv", [0.5, 0.6, 0.7])
+    write_runs(study, "blur_pool", [0.6, 0.7])
+    assert study.pairs_run("blur_pool") == 2
+    verdict = study.verdict("blur_pool")
+    assert verdict.differences == pytest.approx((0.1, 0.1))
+    assert (verdict.accuracy, verdict.baseline_accuracy, verdict.cost) == pytest.approx((0.65, 0.55, 1.54))
+    assert not verdict.is_settled
+    assert study.pairs_run("max_pool") == 0
+
+
+def test_an_operator_is_settled_by_the_first_look_that_decides(study):
+    write_runs(study, "strided_conv", [0.50, 0.51, 0.52, 0.53, 0.54])
+    write_runs(study, "blur_pool", [0.60, 0.611, 0.619, 0.63, 0.1])
+    verdict = study.verdict("blur_pool")
+    assert (verdict.standing.outcome, verdict.standing.pairs, verdict.is_settled) == ("gain", 4, True)
+
+
+def test_networks_that_learned_nothing_are_settled_but_never_equal(study):
+    write_runs(study, "strided_conv", [0.100, 0.101] * 4)
+    write_runs(study, "blur_pool", [0.101, 0.100] * 4)
+    verdict = study.verdict("blur_pool")
+    assert verdict.standing.outcome == "equal"
+    assert (verdict.learned, verdict.is_settled) == (False, True)
+
+
+def test_lost_pairs_are_counted_and_too_many_give_an_operator_up(study):
+    write_runs(study, "strided_conv", [0.5] * 6)
+    write_runs(study, "blur_pool", [None, 0.6, None, None])
+    verdict = study.verdict("blur_pool")
+    assert (verdict.lost, verdict.error, verdict.standing.pairs, verdict.is_settled) == (3, "out of memory", 1, False)
+    write_runs(study, "blur_pool", [None], first=4)
+    assert study.verdict("blur_pool").is_settled
+
+
+def test_the_last_look_settles_even_if_pairs_were_lost(study):
+    write_runs(study, "strided_conv", [0.5] * 30)
+    write_runs(study, "blur_pool", [None, *[0.4, 0.6] * 14, 0.4])
+    verdict = study.verdict("blur_pool")
+    assert (verdict.standing.outcome, verdict.standing.pairs, verdict.is_settled) == ("undecided", 29, True)
+
+
+@pytest.mark.parametrize(
+    ("operators", "message"),
+    [
+        (["strided_conv", "blurpool"], "unknown downsampling operator 'blurpool'; known: strided_conv"),
+        (["strided_conv", ""], "unknown downsampling operator ''"),
+        (
+            ["blur_pool", "max_pool"],
+            "must hold the baseline strided_conv, got blur_pool,max_pool; add it, or choose --base",
+        ),
+        (["strided_conv"], "must hold an operator beside the baseline, got strided_conv alone"),
+        (["strided_conv", "max_pool", "max_pool"], "names max_pool twice"),
+    ],
+)
+def test_operators_that_cannot_be_compared_are_refused(study, operators, message):
+    with pytest.raises(UserError, match=message):
+        check_operators(study.config, operators, "strided_conv")
+
+
+def test_the_baseline_comes_first(study):
+    assert check_operators(study.config, ["blur_pool", "max_pool", "strided_conv"], "max_pool") == (
+        "max_pool",
+        "blur_pool",
+        "strided_conv",
+    )
