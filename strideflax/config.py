@@ -24,7 +24,8 @@ __all__ = [
     "StemConfig",
 ]
 
-DATASETS = ("cifar10", "shapes")  # published sets; what else can be named is a user's own
+DATASETS = ("cifar10", "cifar100", "shapes")  # published sets; what else can be named is a user's own
+TFDS_PREFIX, NPZ_SUFFIX = "tfds:", ".npz"
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("one_cycle", "cosine", "constant")
 
@@ -34,8 +35,10 @@ class DataConfig:
     """The images.
 
     Attributes:
-        name: "cifar10", "shapes" (the embedded set, drawn by code), or "folder" (your own images, a folder for each class).
-        dir: the folder of class folders; of CIFAR-10, a folder with a local copy, or None for tensorflow-datasets' own folder.
+        name: "cifar10", "cifar100", "shapes" (the embedded set, drawn by code), or your own images: "folder" (one folder per
+            class), "tfds:NAME" (a set that tensorflow-datasets has prepared) or "FILE.npz" (arrays).
+        dir: the folder of class folders; of CIFAR-10 and CIFAR-100 a folder with a local copy; of CIFAR-10 and "tfds:NAME"
+            None for tensorflow-datasets' own folder.
         train_count: images to train on; None means all that validation leaves.
         val_count: images split from the training set for choices; of your own images None means a tenth, or all of ``val``.
         test_count: images of the test set to use; None means all.
@@ -55,7 +58,9 @@ class DataConfig:
     stretch: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
-        require_choice("data.name", self.name, (*DATASETS, "folder"))
+        names_a_set = self.name in (*DATASETS, "folder") or self.name.startswith(TFDS_PREFIX)
+        expected = f"one of {', '.join(DATASETS)}, folder, {TFDS_PREFIX}NAME or FILE{NPZ_SUFFIX}"
+        require(names_a_set or self.name.endswith(NPZ_SUFFIX), "data.name", self.name, expected)
         if self.is_own:
             allowed = self.val_count is None or self.val_count >= 0
             require(allowed, "data.val_count", self.val_count, "an int >= 0, or None for a tenth")

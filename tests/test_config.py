@@ -113,7 +113,7 @@ WRONG = [
     ("model.batch_norm_momentum", 1.0, "in [0, 1)"),
     ("model.batch_norm_momentum", -0.1, "in [0, 1)"),
     ("model.dtype", "float16", "one of float32, bfloat16"),
-    ("data.name", "imagenet", "one of cifar10, shapes"),
+    ("data.name", "imagenet", "one of cifar10, cifar100, shapes, folder, tfds:NAME or FILE.npz, got"),
     ("data.dir", 3, "must be str"),
     ("data.train_count", -1, "an int >= 1, or None for all images"),
     ("data.val_count", -1, "an int >= 0"),

@@ -17,7 +17,8 @@ TEST, VALIDATION = "test_accuracy", "val_accuracy"
 LATENCY = "cost.inference_batch_1.median_ms"
 BATCH_LATENCY = "cost.inference.median_ms"
 CONSISTENCY = "shift_consistency.reflect.consistency.4"
-MEASURED = (*COSTS, LATENCY, BATCH_LATENCY, CONSISTENCY)
+BALANCED = "test_balanced_accuracy"
+MEASURED = (*COSTS, BALANCED, LATENCY, BATCH_LATENCY, CONSISTENCY)
 
 
 @dataclass(frozen=True)

@@ -150,11 +150,17 @@ def _initialize(*where: Any) -> None:
         raise UserError(f"--distributed can't join the other processes: {error}; give HOST:PORT,COUNT,INDEX") from None
 
 
+def _balanced(result: "TrainingResult") -> str:
+    """Return the balanced accuracy in brackets where the classes have different numbers of test images."""
+    images = (result.test_by_class or {}).get("images", [])
+    return f" (balanced {result.test_balanced_accuracy:.2%})" if len(set(images)) > 1 else ""
+
+
 def _print_result(result: "TrainingResult", folder: Path) -> None:
     dataset = result.dataset or {}
     if result.status == "finished":
         print_text(
-            f"test accuracy {result.test_accuracy:.2%}, loss {result.test_loss:.4f}, on "
+            f"test accuracy {result.test_accuracy:.2%}{_balanced(result)}, loss {result.test_loss:.4f}, on "
             f"{dataset['test_count']:,} images of {dataset['name']}; {result.train_seconds:,.0f} s of "
             f"training at {result.images_per_second:,.0f} images/s, {result.compile_seconds:.1f} s of compilation"
         )

@@ -36,4 +36,5 @@ def read_folder(config: DataConfig, progress: ImageProgress) -> OwnImages:
         labels=np.array([file.label for file in layout.files])[decoded.readable],
         splits=np.array([file.split or "" for file in layout.files])[decoded.readable],
         hashes=decoded.hashes,
+        left_out=int((~decoded.readable).sum()),
     )

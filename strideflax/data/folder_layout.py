@@ -63,13 +63,13 @@ def read_layout(root: Path) -> FolderLayout:
     if splits:
         _check_classes_of_splits(root, classes)
     names = sorted(classes)
-    if len(names) == 1:
-        raise DataError(f"{root} has one class folder, {names[0]!r}, expected two or more classes")
     files = []
     for split in splits or (None,):
         for label, name in enumerate(names):
             for path in _class_files(classes[name].get(split)):
                 files.append(ImageFile(path, label, split))
+    if len(names) == 1:
+        raise DataError(f"{root} has one class folder, {names[0]!r}, expected two or more classes")
     return FolderLayout(tuple(names), tuple(files))
 
 

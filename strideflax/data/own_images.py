@@ -24,6 +24,7 @@ class OwnImages:
         labels: int ``[n]``.
         splits: "train", "val", "test" or "", which is not split yet, of each image ``[n]``.
         hashes: uint64 ``[n]``, see `strideflax.data.image_decoding.perceptual_hash`.
+        left_out: files that could not be read.
     """
 
     name: str
@@ -33,6 +34,7 @@ class OwnImages:
     labels: np.ndarray
     splits: np.ndarray
     hashes: np.ndarray
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def split_own_images(own: OwnImages, config: DataConfig) -> OwnSplits:
         DataError: one class, a class with too few images, or more images asked for than there are.
     """
     _check_classes(own)
-    groups = near_duplicate_groups(own.hashes)
+    is_split = (own.splits == "val").any() and (own.splits == "test").any()
+    groups = np.arange(len(own.labels)) if is_split else near_duplicate_groups(own.hashes)
     splits = np.where(own.splits == "", "train", own.splits)
     rules, broken_groups = [], 0
     for split, rule in (("test", "a fifth of each class for the test"), ("val", "{} for validation")):
@@ -106,6 +109,8 @@ def _check_classes(own: OwnImages) -> None:
 def _description(own: OwnImages, groups: np.ndarray, splits: np.ndarray, rules: list[str], broken_groups: int) -> str:
     """Return in one line where the images come from and how they were split."""
     words = [f"{own.place}, {counted(len(own.labels), 'image')} in {counted(len(own.classes), 'class', 'classes')}"]
+    if own.left_out:
+        words.append(f"{counted(own.left_out, 'file')} left out")
     if rules:
         alike = len(groups) - groups.max() - 1
         kept = f"; {counted(alike, 'near-duplicate')} kept beside their like" if alike else ""
@@ -113,7 +118,8 @@ def _description(own: OwnImages, groups: np.ndarray, splits: np.ndarray, rules: 
         words.append(f"split at seed 0: {', '.join(rules)}{kept}")
     else:
         words.append("split as it came")
-    leaked = int(np.isin(groups[splits == "test"], groups[splits == "train"]).sum())
-    if leaked and not broken_groups:
-        words.append(f"{counted(leaked, 'test image')} nearly a training image")
+    trained_on = {image.tobytes() for image in own.images[splits == "train"]}
+    leaked = sum(image.tobytes() in trained_on for image in own.images[splits == "test"])
+    if leaked:
+        words.append(f"{counted(leaked, 'test image')} among the training images too")
     return ", ".join(words)

@@ -4,14 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from strideflax.config import DataConfig
-from strideflax.data import cifar10_layout, shapes
-from strideflax.data.cifar10 import read_cifar10
+from strideflax.config import NPZ_SUFFIX, TFDS_PREFIX, DataConfig
+from strideflax.data import shapes
+from strideflax.data.cifar import Arrays, read_cifar
 from strideflax.data.cifar10_tfds import read_tfds, tfds_folder
+from strideflax.data.cifar_layout import CIFAR10, CIFAR100, CifarLayout
 from strideflax.data.dataset import Split, fingerprint
 from strideflax.data.encoded_images import ImageProgress
 from strideflax.data.folder import read_folder
+from strideflax.data.npz_arrays import read_npz
 from strideflax.data.own_images import OwnImages
+from strideflax.data.prepared_tfds import read_prepared_set
 from strideflax.errors import DataError
 
 # Copies whose pixels are not the official ones, by the fingerprint of their training and test images: results say so.
@@ -31,14 +34,29 @@ class Source(NamedTuple):
 def cifar10_source(config: DataConfig) -> Source:
     """Return CIFAR-10 from the folder that ``config`` names, or from tensorflow-datasets."""
     if config.dir:
-        arrays, description = read_cifar10(Path(config.dir).expanduser())
+        arrays, description = read_cifar(Path(config.dir).expanduser())
     else:
         arrays, description = read_tfds(tfds_folder())
+    return _cifar_source(config, CIFAR10, arrays, description)
+
+
+def cifar100_source(config: DataConfig) -> Source:
+    """Return CIFAR-100 with its fine labels from the folder that ``config`` names."""
+    if config.dir is None:
+        raise DataError(
+            f"config.data.name is 'cifar100', so --config.data.dir=DIR must name a folder with {CIFAR100.archives[0]} (from "
+            f"{CIFAR100.url}) or {CIFAR100.folders['.bin']}"
+        )
+    arrays, description = read_cifar(Path(config.dir).expanduser(), CIFAR100)
+    return _cifar_source(config, CIFAR100, arrays, description)
+
+
+def _cifar_source(config: DataConfig, layout: CifarLayout, arrays: Arrays, description: str) -> Source:
     train = Split(arrays.train_images, arrays.train_labels)
     test = Split(arrays.test_images, arrays.test_labels)
     check_counts(config, len(train), len(test))
     name = KNOWN_COPIES.get(fingerprint(train, test), config.name)
-    return Source(name, cifar10_layout.CLASSES, train, test, description)
+    return Source(name, layout.classes, train, test, description)
 
 
 def shapes_source(config: DataConfig) -> Source:
@@ -51,7 +69,11 @@ def shapes_source(config: DataConfig) -> Source:
     return Source(config.name, shapes.CLASSES, train, test, "drawn by strideflax/data/shapes.py")
 
 
-SOURCES: dict[str, Callable[[DataConfig], Source]] = {"cifar10": cifar10_source, "shapes": shapes_source}
+SOURCES: dict[str, Callable[[DataConfig], Source]] = {
+    "cifar10": cifar10_source,
+    "cifar100": cifar100_source,
+    "shapes": shapes_source,
+}
 
 
 def published_source(config: DataConfig) -> Source:
@@ -61,6 +83,10 @@ def published_source(config: DataConfig) -> Source:
 
 def own_images(config: DataConfig, progress: ImageProgress) -> OwnImages:
     """Return the user's own images that ``config`` names."""
+    if config.name.startswith(TFDS_PREFIX):
+        return read_prepared_set(config, progress)
+    if config.name.endswith(NPZ_SUFFIX):
+        return read_npz(config, progress)
     return read_folder(config, progress)
 
 

@@ -17,38 +17,45 @@ class Choice:
 
 
 def choose(labels: np.ndarray, groups: np.ndarray, count: int, *, every_class: bool) -> Choice:
-    """Choose about ``count`` images, each class in proportion, and whole groups.
+    """Choose about ``count`` images, each class in proportion, and whole groups where that can be.
 
-    Groups are gone through in a fixed shuffled order, and one is taken whole if none of its classes then has more than its
-    share; so a group larger than that stays where it is. The count is exact where no group has several images. Each class
-    keeps at least one image.
+    Groups are gone through in a fixed shuffled order, and one is taken whole if that brings each of its classes nearer to its
+    share. A group that is too large for that from the start counts as single images, lest the rest of the class stand for all
+    of it. The count is exact where no group has several images. Each class keeps at least one image.
 
     Args:
-        labels: int ``[n]``, with two or more of each.
+        labels: int ``[n]``.
         groups: int ``[n]`` from 0, see `near_duplicate_groups`.
         count: how many; 0 chooses none.
-        every_class: choose at least one image of each class that has two; a group too large for that is broken up.
+        every_class: choose at least one image of each class that has two.
     """
     chosen = np.zeros(len(labels), bool)
     if count == 0:
         return Choice(chosen, 0)
-    order = shuffled(len(labels))
-    place = np.argsort(order)  # of each image in it
     sizes = np.bincount(labels)
     wanted = np.bincount(labels[stratified_order(labels)[:count]], minlength=len(sizes))
     wanted = np.clip(wanted, int(every_class), np.maximum(sizes - 1, 0))
-    by_group = order[np.argsort(groups[order], kind="stable")]
-    members = np.split(by_group, np.flatnonzero(np.diff(groups[by_group])) + 1)
-    for group in sorted(members, key=lambda group: place[group[0]]):
-        needed = np.bincount(labels[group], minlength=len(sizes))
-        if (needed <= wanted).all():
-            chosen[group] = True
-            wanted -= needed
-    for label in np.flatnonzero(sizes >= 2) if every_class else ():
-        if not chosen[labels == label].any():
-            chosen[order[labels[order] == label][0]] = True
+    taken = np.zeros_like(sizes)
+
+    def brings_nearer(images: np.ndarray, taken: np.ndarray) -> bool:
+        more = np.bincount(labels[images], minlength=len(sizes))
+        return bool(((more <= 2 * np.maximum(wanted - taken, 0)) & (taken + more < np.maximum(sizes, 1))).all())
+
+    for members in _in_shuffled_order(groups):
+        for part in [members] if brings_nearer(members, np.zeros_like(sizes)) else members.reshape(-1, 1):
+            if brings_nearer(part, taken):
+                chosen[part] = True
+                taken += np.bincount(labels[part], minlength=len(sizes))
     on_both_sides = np.intersect1d(groups[chosen], groups[~chosen])
     return Choice(chosen, len(on_both_sides))
+
+
+def _in_shuffled_order(groups: np.ndarray) -> list[np.ndarray]:
+    """Return the members of each group, in the order in which a shuffle of all images first meets the groups."""
+    members: dict[int, list[int]] = {}
+    for i in shuffled(len(groups)):
+        members.setdefault(int(groups[i]), []).append(i)
+    return [np.array(group) for group in members.values()]
 
 
 def shuffled(count: int) -> np.ndarray:

@@ -6,7 +6,7 @@ pixels' mean and deviation. `evaluate_run` takes all `MEASURES` of a finished ru
 """
 
 from strideflax.measuring.aliasing import alias_energies, shift_energies, site_aliasing
-from strideflax.measuring.calibration import expected_calibration_error, negative_log_likelihood
+from strideflax.measuring.calibration import balanced_accuracy, expected_calibration_error, negative_log_likelihood
 from strideflax.measuring.corruptions import CORRUPTIONS, corrupt
 from strideflax.measuring.cost import inference_cost, operator_cost, training_cost
 from strideflax.measuring.detail import position_error_pixels, probe_position
@@ -26,6 +26,7 @@ __all__ = [
     "Measure",
     "Subject",
     "alias_energies",
+    "balanced_accuracy",
     "cifar10_c_errors",
     "consistency_of_classes",
     "corrupt",

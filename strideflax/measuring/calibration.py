@@ -60,6 +60,25 @@ def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int
     return float(gaps.sum() / len(labels))
 
 
+def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean over the classes of the share of a class's images whose top class it is.
+
+    Where all classes have as many images it is the accuracy. Classes without images are left out. Source: Brodersen et al.,
+    "The balanced accuracy and its posterior distribution" (ICPR 2010).
+
+    Args:
+        logits: ``[n, classes]``.
+        labels: int ``[n]``.
+
+    Raises:
+        ValueError: logits or labels of another shape or type, a NaN, or a label that is not one of the classes.
+    """
+    check_logits(logits, labels)
+    images = np.bincount(labels)
+    correct = np.bincount(labels, weights=np.argmax(logits, -1) == labels)
+    return float((correct[images > 0] / images[images > 0]).mean())
+
+
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run on its test images."""
     images, labels = subject.test()
@@ -69,6 +88,7 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
         f"first {len(images)} test images",
         "images": len(images),
         "accuracy": float((logits.argmax(-1) == labels).mean()),
+        "balanced_accuracy": balanced_accuracy(logits, labels),
         "expected_calibration_error": expected_calibration_error(logits, labels),
         "negative_log_likelihood": negative_log_likelihood(logits, labels),
         "mean_confidence": float(np.exp(log_probabilities(logits).max(-1)).mean()),

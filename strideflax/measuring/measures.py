@@ -28,7 +28,8 @@ class Measure:
 
 MEASURES: dict[str, Measure] = {
     "calibration": Measure(
-        calibration.measure, shown=("accuracy", "expected_calibration_error", "negative_log_likelihood")
+        calibration.measure,
+        shown=("accuracy", "balanced_accuracy", "expected_calibration_error", "negative_log_likelihood"),
     ),
     "shift_consistency": Measure(shifts.measure, shown=("*.consistency.4", "*.consistency_given_correct.4")),
     "aliasing": Measure(aliasing.measure, shown=("sites.*.alias_energy", "sites.*.one_pixel_shift_error")),

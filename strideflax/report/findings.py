@@ -8,6 +8,7 @@ from strideflax.analysis.ablation import OPERATOR, VALIDATION, Ablation, Conditi
 from strideflax.analysis.fields import short
 from strideflax.analysis.intervals import least_sign_flip_p
 from strideflax.analysis.run_table import FINISHED
+from strideflax.report.class_table import class_table
 from strideflax.report.reproduction import regenerate
 from strideflax.report.tables import Table, accuracy_table, cost_table, failed_table, interaction_table, percent, points
 from strideflax.wording import counted, written
@@ -50,12 +51,17 @@ def find(ablation: Ablation, source: str, left_out: list[str]) -> Findings:
         basis=_basis(finished),
         answers=[_answer(condition, ablation) for condition in ablation.conditions()],
         tables=[accuracy_table(ablation), cost_table(ablation)],
-        further_tables=[table for table in (interaction_table(ablation), failed_table(ablation)) if table.rows],
+        further_tables=_further_tables(ablation),
         left_out=left_out,
         notes=_notes(ablation, finished),
         provenance=_provenance(finished),
         commands=regenerate(ablation, source),
     )
+
+
+def _further_tables(ablation: Ablation) -> list[Table]:
+    tables = (interaction_table(ablation), class_table(ablation), failed_table(ablation))
+    return [table for table in tables if table.rows]
 
 
 def _basis(finished: pd.DataFrame) -> str:

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from strideflax.analysis.ablation import BATCH_LATENCY, CONSISTENCY, LATENCY, OPERATOR, Ablation
+from strideflax.analysis.ablation import BALANCED, BATCH_LATENCY, CONSISTENCY, LATENCY, OPERATOR, Ablation
 from strideflax.analysis.comparison import interaction
 from strideflax.analysis.fields import in_words, short
 from strideflax.analysis.run_table import is_missing
 from strideflax.wording import written
 
+CLASS_IMAGES, CLASS_CORRECT = "test_by_class.images", "test_by_class.correct"
 INTERVAL_NOTE = "In brackets 95 % intervals: Student's t, cut at 0 and 100, for a mean"
 LATENCY_NOTE = "Latency: median time of inference, as the command evaluate measures it"
+BALANCED_NOTE = (
+    "Balanced: the mean over the classes of each one's accuracy, as the classes differ in their numbers of images"
+)
 SPREAD_NOTE = "Times are means over the row's runs, or over n where not all have one; ±: their standard deviation"
 
 
@@ -99,7 +103,16 @@ def accuracy_table(ablation: Ablation) -> Table:
         Column("runs", "n", str),
         Column("without a result", "missing", str),
     ]
+    if has_unequal_classes(ablation):
+        columns.insert(2, Column("balanced test accuracy, %", BALANCED, percent, has_spread=True, note=BALANCED_NOTE))
     return _table("Accuracy", ablation, columns)
+
+
+def has_unequal_classes(ablation: Ablation) -> bool:
+    """Return whether the classes of a run's test set differ in their numbers of images."""
+    if CLASS_IMAGES not in ablation.runs:
+        return False
+    return any(len(set(images)) > 1 for images in ablation.runs[CLASS_IMAGES].dropna())
 
 
 def cost_table(ablation: Ablation) -> Table:

@@ -18,8 +18,7 @@ from strideflax.config import Config
 from strideflax.config_file import load_config_file
 from strideflax.data import load_dataset
 from strideflax.data.augment import normalize
-from strideflax.data.cifar10_layout import CLASSES as CIFAR10_CLASSES
-from strideflax.data.cifar10_layout import SIDE
+from strideflax.data.cifar_layout import CIFAR10, SIDE
 from strideflax.files import write_json
 from strideflax.model import MiniResNet, abstract_model
 from strideflax.programs import Program
@@ -41,6 +40,9 @@ class TrainingResult:
         traceback: the last lines of a failed run's.
         warnings: what is suspicious about a finished run's numbers, see `suspicions`.
         test_loss, test_accuracy: over every test image once, with the final weights.
+        test_balanced_accuracy: the mean over the classes of each one's share of correct test images.
+        test_by_class: numbers of test images, in the order of the classes: ``images`` of a class, those ``correct`` among them,
+            and those ``predicted`` to be of it.
         val_accuracy, val_loss, train_loss: of the last epoch. Accuracies are fractions.
         seed, epochs, config_fingerprint: the configuration's.
         dataset: name, fingerprint, number of images of each split, where they came from, the names of the classes, an
@@ -62,6 +64,8 @@ class TrainingResult:
     warnings: list[str] | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
+    test_balanced_accuracy: float | None = None
+    test_by_class: dict[str, list[int]] | None = None
     val_accuracy: float | None = None
     val_loss: float | None = None
     train_loss: float | None = None
@@ -90,11 +94,11 @@ class TrainingResult:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``result.json``.
 
-        ``error``, ``traceback`` and ``warnings`` are left out where there are none, and ``deterministic`` where XLA has no such
-        choice. A failed run, which was never begun, has no numbers.
+        ``error``, ``traceback`` and ``warnings`` are left out where there are none, ``deterministic`` where XLA has no such
+        choice, and what a result from before does not have. A failed run, which was never begun, has no numbers.
         """
         values = dataclasses.asdict(self)
-        optional = ["error", "traceback", "warnings", "deterministic"]
+        optional = ["error", "traceback", "warnings", "deterministic", "test_balanced_accuracy", "test_by_class"]
         if self.status == FAILED:
             optional = [name for name in values if name != "test_accuracy"]
         for name in optional:
@@ -108,11 +112,12 @@ def suspicions(test: Evaluation) -> list[str] | None:
 
     Guessing among k classes is right once in k times; with n images the share varies by ``sqrt((1/k)(1 - 1/k)/n)``.
     """
-    images, classes = int(test.predicted.sum()), len(test.predicted)
+    predicted = test.by_class.predicted
+    images, classes = int(predicted.sum()), len(predicted)
     chance = 1 / classes
     spread = math.sqrt(chance * (1 - chance) / images)
     found = []
-    if test.predicted.max() == images:
+    if predicted.max() == images:
         found.append(f"every test image is taken for the same class; {REMEDY}")
     elif test.accuracy < chance + 3 * spread:
         found.append(f"the test accuracy of {test.accuracy:.1%} is that of guessing among {classes} classes; {REMEDY}")
@@ -222,7 +227,7 @@ def restore_run(folder: Path | str, config_file: str | None = None) -> FinishedR
     config = read_run_config(folder)
     if result.status != FINISHED:
         raise RunFolderError(f"{folder} holds a run that did not finish (status {result.status!r})")
-    classes = (result.dataset or {}).get("classes", CIFAR10_CLASSES)
+    classes = (result.dataset or {}).get("classes", CIFAR10.classes)
     channels = stored_image_shape(config, result)[-1]
     graph, params, stats = split_model(abstract_model(config.model, classes=len(classes), in_features=channels))
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])

@@ -23,7 +23,7 @@ from strideflax.training.run_folder import (
     read_run_config,
 )
 from strideflax.training.setup import prepare
-from strideflax.training.step import Evaluation
+from strideflax.training.step import ClassCounts, Evaluation
 
 
 def train(
@@ -119,6 +119,10 @@ def _finish(loop: TrainingLoop) -> TrainingResult:
     return result
 
 
+def _as_lists(by_class: ClassCounts) -> dict[str, list[int]]:
+    return {name: counts.tolist() for name, counts in by_class._asdict().items()}
+
+
 def _result(loop: TrainingLoop, step: int, error: str | None, test: Evaluation | None) -> TrainingResult:
     config, plan = loop.setup.config, loop.setup.plan
     records = read_metrics(loop.folder)
@@ -129,6 +133,8 @@ def _result(loop: TrainingLoop, step: int, error: str | None, test: Evaluation |
         warnings=suspicions(test) if test else None,
         test_loss=test.loss if test else None,
         test_accuracy=test.accuracy if test else None,
+        test_balanced_accuracy=test.balanced_accuracy if test else None,
+        test_by_class=_as_lists(test.by_class) if test else None,
         val_accuracy=last.get("val_accuracy"),
         val_loss=last.get("val_loss"),
         train_loss=last.get("train_loss"),

@@ -46,25 +46,40 @@ class Pixels(NamedTuple):
     labels: Array
 
 
-class Totals(NamedTuple):
-    """Sums over the images of a batch; divide by the count once, at the end.
+class ClassCounts(NamedTuple):
+    """Numbers of images by class, int ``[classes]``.
 
     Attributes:
-        loss_sum, correct_sum: float32.
-        predicted: images by the class that they were taken for, int32 ``[classes]``.
+        images: of the class.
+        correct: of the class, and taken for it.
+        predicted: taken for the class, of whichever they are.
     """
+
+    images: Any
+    correct: Any
+    predicted: Any
+
+
+class Totals(NamedTuple):
+    """Sums over the images of a batch, the first two float32; divide by the count once, at the end."""
 
     loss_sum: Array
     correct_sum: Array
-    predicted: Array
+    by_class: ClassCounts
 
 
 class Evaluation(NamedTuple):
-    """Means over the images of a split, and the images by the class that they were taken for, ``[classes]``."""
+    """Means over the images of a split, and the numbers of images by class."""
 
     loss: float
     accuracy: float
-    predicted: np.ndarray
+    by_class: ClassCounts
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean over the classes that have images of the share of a class's images that are taken for it."""
+        there = self.by_class.images > 0
+        return float((self.by_class.correct[there] / self.by_class.images[there]).mean())
 
 
 TrainStep = Callable[[TrainState, Pixels, Array, Array], TrainState]
@@ -192,10 +207,15 @@ def make_eval_step(
         labels = split.labels[place]
         losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
         predicted = logits.argmax(-1)
+        correct = real & (predicted == labels)
+
+        def by_class(classes: Array, counted: ArrayLike) -> Array:
+            return jnp.zeros(logits.shape[-1], jnp.int32).at[classes].add(jnp.asarray(counted, jnp.int32))
+
         return Totals(
             loss_sum=jnp.where(real, losses, 0.0).sum(),
-            correct_sum=(real & (predicted == labels)).sum(dtype=jnp.float32),
-            predicted=jnp.zeros(logits.shape[-1], jnp.int32).at[predicted].add(real.astype(jnp.int32)),
+            correct_sum=correct.sum(dtype=jnp.float32),
+            by_class=ClassCounts(by_class(labels, real), by_class(labels, correct), by_class(predicted, real)),
         )
 
     return step
@@ -210,12 +230,12 @@ def evaluate(
     for start in range(0, count, batch_size):
         batches.append(eval_step(state.params, state.stats, split, jax.device_put(np.int32(start), replicated)))
     loss_sum = correct_sum = 0.0
-    predicted = np.zeros((), np.int64)
+    by_class = ClassCounts(*np.zeros((3, 1), np.int64))
     for totals in jax.device_get(batches):  # once all are on their way, so that the device never waits for Python
         loss_sum += float(totals.loss_sum)
         correct_sum += float(totals.correct_sum)
-        predicted = predicted + totals.predicted
-    return Evaluation(loss_sum / count, correct_sum / count, predicted)
+        by_class = jax.tree.map(np.add, by_class, totals.by_class)
+    return Evaluation(loss_sum / count, correct_sum / count, by_class)
 
 
 def data_sharding(batch_size: int) -> tuple[NamedSharding | None, NamedSharding | None]:

@@ -4,6 +4,7 @@ import gzip
 import io
 import struct
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,9 @@ def split(data: bytes) -> list[bytes]:
     return [data[i : i + 3073] for i in range(0, len(data), 3073)]
 
 
-def python2_pickle(labels: list[int], data: bytes) -> bytes:
+def python2_pickle(
+    labels: list[int], data: bytes, *, labels_key: bytes = b"labels", batch_label: bytes = b"a batch"
+) -> bytes:
     """What Python 2 and its NumPy wrote: protocol 2, byte strings, the array rebuilt by numpy.core.multiarray."""
 
     def text(value: bytes) -> bytes:
@@ -71,8 +74,8 @@ def python2_pickle(labels: list[int], data: bytes) -> bytes:
     array += b"(K\x01K" + bytes([len(labels)]) + b"M\x00\x0c\x86"  # version 1, shape (n, 3072)
     array += b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     array += b"\x89T" + struct.pack("<i", len(data)) + data + b"tb"
-    items = text(b"batch_label") + text(b"a batch")
-    items += text(b"labels") + b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    items = text(b"batch_label") + text(batch_label)
+    items += text(labels_key) + b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
     return b"\x80\x02}(" + items + text(b"data") + array + b"u."
 
 
@@ -84,6 +87,11 @@ def write_archive(path: Path, members: dict[str, bytes]) -> Path:
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return path
+
+
+@pytest.fixture(scope="session")
+def write_python2_pickle() -> Callable[..., bytes]:
+    return python2_pickle
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from strideflax.data import cifar10 as module
-from strideflax.data import cifar10_archive
-from strideflax.data.cifar10 import Arrays, read_archive, read_cifar10
+from strideflax.data import cifar as module
+from strideflax.data import cifar_archive
+from strideflax.data.cifar import Arrays, read_archive, read_cifar
 from strideflax.errors import DataError
 
 COUNT = 4
@@ -26,7 +26,7 @@ def check(arrays: Arrays, written) -> None:
 
 def refused(place: Path) -> str:
     with pytest.raises(DataError) as caught:
-        read_cifar10(place)
+        read_cifar(place)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -35,7 +35,7 @@ def refused(place: Path) -> str:
 @pytest.mark.parametrize("inner", ["", "cifar-10-batches-bin"])
 def test_binary_folder_or_the_one_around_it(cifar10, tmp_path, inner):
     cifar10.binary(tmp_path / "data" / inner)
-    arrays, source = read_cifar10(tmp_path / "data")
+    arrays, source = read_cifar(tmp_path / "data")
     check(arrays, cifar10)
     assert str(tmp_path / "data" / inner) in source
 
@@ -43,14 +43,14 @@ def test_binary_folder_or_the_one_around_it(cifar10, tmp_path, inner):
 @pytest.mark.parametrize("inner", ["", "cifar-10-batches-py"])
 def test_python_folder_or_the_one_around_it(cifar10, tmp_path, inner):
     cifar10.python(tmp_path / "data" / inner)
-    check(read_cifar10(tmp_path / "data")[0], cifar10)
+    check(read_cifar(tmp_path / "data")[0], cifar10)
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("cifar-10-binary.tar.gz", ".bin"), ("cifar-10-python.tar.gz", "")])
 def test_archive_or_the_folder_around_it(cifar10, tmp_path, name, suffix):
     path = cifar10.archive(tmp_path / name, suffix)
     for place in (path, tmp_path):
-        arrays, source = read_cifar10(place)
+        arrays, source = read_cifar(place)
         check(arrays, cifar10)
         assert str(path) in source
     assert [entry.name for entry in tmp_path.iterdir()] == [name]  # nothing unpacked beside it
@@ -167,7 +167,7 @@ def test_archive_that_names_a_file_twice_is_refused(cifar10, tmp_path):
 
 
 def test_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(cifar10_archive, "ARCHIVE_LIMIT_BYTES", 2**20)
+    monkeypatch.setattr(cifar_archive, "ARCHIVE_LIMIT_BYTES", 2**20)
     path = tmp_path / "bomb.tar.gz"
     member = tarfile.TarInfo("cifar-10-batches-bin/a_bomb")
     member.size = 2**22
@@ -189,9 +189,9 @@ def test_damaged_archive_is_named(cifar10, tmp_path, damage):
 
 def test_archive_is_kept_decoded(cifar10, tmp_path, monkeypatch):
     path = cifar10.archive(tmp_path / "cifar-10-binary.tar.gz")
-    read_cifar10(path)
+    read_cifar(path)
     monkeypatch.setattr(module, "read_archive", lambda path: pytest.fail("decoded again"))
-    check(read_cifar10(path)[0], cifar10)
+    check(read_cifar(path)[0], cifar10)
 
 
 def test_two_files_swapped_are_noticed_by_their_label(cifar10, tmp_path):
@@ -203,7 +203,7 @@ def test_two_files_swapped_are_noticed_by_their_label(cifar10, tmp_path):
             else b"training batch %b of 5" % path.name[-1:].encode()
         )
         path.write_bytes(path.read_bytes().replace(b"U\x07a batch", b"U" + bytes([len(place)]) + place))
-    check(read_cifar10(folder)[0], cifar10)
+    check(read_cifar(folder)[0], cifar10)
     (folder / "data_batch_2").rename(folder / "aside")
     (folder / "test_batch").rename(folder / "data_batch_2")
     (folder / "aside").rename(folder / "test_batch")

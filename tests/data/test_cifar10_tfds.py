@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from strideflax.data import cifar10_tfds as module
-from strideflax.data.cifar10 import read_cifar10
+from strideflax.data.cifar import read_cifar
 from strideflax.data.cifar10_tfds import manual_archive, prepare, prepared_files, read_tfds, tfds_folder
 from strideflax.errors import DataError
 
@@ -34,7 +34,7 @@ def offline(monkeypatch):
 
 
 def test_bit_equal_to_the_binary_folder(prepared, cifar10, tmp_path):
-    expected, _ = read_cifar10(cifar10.binary(tmp_path / "data"))
+    expected, _ = read_cifar(cifar10.binary(tmp_path / "data"))
     arrays, source = read_tfds(prepared)
     for name, got, wanted in zip(arrays._fields, arrays, expected, strict=True):
         assert got.dtype == wanted.dtype, name

@@ -83,6 +83,12 @@ def test_calibration_against_loops():
             error += len(inside) / 300 * abs(accuracy - np.mean([np.exp(logs[i].max()) for i in inside]))
     assert measuring.expected_calibration_error(logits, labels) == pytest.approx(error, rel=1e-12)
     assert measuring.expected_calibration_error(logits.tolist(), labels.tolist()) == pytest.approx(error, rel=1e-12)
+    shares = [
+        np.mean([logits[i].argmax() == label for i in range(200) if labels[i] == label]) for label in (0, 1, 2, 4)
+    ]
+    without_class_3 = [i for i in range(200) if labels[i] != 3]
+    balanced = measuring.balanced_accuracy(logits[without_class_3], labels[without_class_3])
+    assert balanced == pytest.approx(np.mean(shares), rel=1e-12)
     impossible = np.array([[0.0, -np.inf, 0.0]])
     assert measuring.negative_log_likelihood(impossible, [2]) == pytest.approx(np.log(2), rel=1e-12)
 

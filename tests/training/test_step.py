@@ -50,8 +50,10 @@ def test_evaluation_counts_every_image_once_whatever_the_batch(parts, split):
     for found in results:
         assert found.loss == pytest.approx(results[0].loss, rel=1e-5)
         assert found.accuracy == results[0].accuracy
-        assert found.predicted.sum() == 70
-        np.testing.assert_array_equal(found.predicted, results[0].predicted)
+        for counts, first in zip(found.by_class, results[0].by_class, strict=True):
+            np.testing.assert_array_equal(counts, first)
+        assert found.by_class.images.sum() == found.by_class.predicted.sum() == 70
+        assert found.by_class.correct.sum() == round(70 * found.accuracy)
 
 
 def test_a_step_counts_itself_moves_every_parameter_and_the_statistics(parts, split):

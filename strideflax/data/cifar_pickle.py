@@ -1,4 +1,4 @@
-"""The Python layout of CIFAR-10: pickles by Python 2, read without running anything that they ask for."""
+"""The Python layout of CIFAR-10 and CIFAR-100: pickles by Python 2, read without running anything that they ask for."""
 
 import io
 import math
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from strideflax.data.cifar10_layout import PLANES_BYTES, TEST_FILE
+from strideflax.data.cifar_layout import PLANES_BYTES, CifarLayout
 from strideflax.errors import DataError
 
 
-def python_batch(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def python_batch(data: bytes, path: Path, layout: CifarLayout) -> tuple[np.ndarray, np.ndarray]:
     """Return labels ``[n]`` and planes ``[n, 3072]`` of one file of the Python layout.
 
     Raises:
@@ -24,13 +24,13 @@ def python_batch(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise DataError(f"{path} is damaged or not a CIFAR-10 batch: {type(error).__name__}: {error}") from None
+        raise DataError(f"{path} is damaged or not a {layout.name} batch: {type(error).__name__}: {error}") from None
     if not isinstance(batch, dict):
         batch = {}
-    _check_batch_label(batch.get(b"batch_label"), path)
-    labels, planes = batch.get(b"labels"), batch.get(b"data")
+    _check_batch_label(batch.get(b"batch_label"), path, layout)
+    labels, planes = batch.get(layout.labels_key), batch.get(b"data")
     if not isinstance(labels, list) or not labels or not all(map(_is_byte, labels)):
-        raise DataError(f"{path} has no list of labels, expected a CIFAR-10 batch")
+        raise DataError(f"{path} has no list of labels, expected a {layout.name} batch")
     expected = (len(labels), PLANES_BYTES)
     if not isinstance(planes, _PickledArray) or planes.shape != expected or len(planes.data) != math.prod(expected):
         raise DataError(f"{path}: expected data of uint8 {expected}, got {getattr(planes, 'shape', None)}")
@@ -41,12 +41,15 @@ def _is_byte(value: Any) -> bool:
     return type(value) is int and 0 <= value < 256
 
 
-def _check_batch_label(label: Any, path: Path) -> None:
+def _check_batch_label(label: Any, path: Path, layout: CifarLayout) -> None:
     """Refuse an official file under another's name: its ``batch_label`` is like "training batch 1 of 5"."""
     found = re.fullmatch(rb"(training|testing) batch (\d) of \d", label) if isinstance(label, bytes) else None
     if found is None:
         return
-    stem = TEST_FILE if found[1] == b"testing" else f"data_batch_{found[2].decode()}"
+    number = int(found[2])
+    if found[1] == b"training" and not 1 <= number <= len(layout.train_files):
+        return
+    stem = layout.test_file if found[1] == b"testing" else layout.train_files[number - 1]
     if stem != path.name:
         raise DataError(f"{path} holds the images of {stem}: the files are swapped")
 
