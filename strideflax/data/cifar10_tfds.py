@@ -21,6 +21,7 @@ from strideflax.data.cifar import Arrays, read_archive
 from strideflax.data.cifar_layout import CIFAR10, SIDE
 from strideflax.errors import DataError, one_line
 
+URL = CIFAR10.url
 CONNECT_SECONDS = 5.0
 BLOCK = 5000
 
@@ -134,7 +135,7 @@ def _explanation(error: Exception, data_dir: Path) -> str:
     if type(error).__name__ == "NonMatchingChecksumError":
         manual = manual_archive(data_dir)
         return (
-            f"{manual if manual.is_file() else CIFAR10.url} is not the official archive (its SHA-256 differs); "
+            f"{manual if manual.is_file() else URL} is not the official archive (its SHA-256 differs); "
             "read another copy with --config.data.dir=DIR"
         )
     return f"CIFAR-10 could not be prepared in {data_dir}: {_named(error)}; {remedy(data_dir)}"
@@ -150,7 +151,7 @@ def builder(data_dir: Path, archive: Path | None) -> Any:
         pkg_dir_path = cifar.Cifar10.pkg_dir_path
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-            arrays = read_archive(Path(archive or dl_manager.download(CIFAR10.url)))
+            arrays = read_archive(Path(archive or dl_manager.download(URL)))
             self.info.features["label"].names = list(CIFAR10.classes)
             return {
                 "train": self._generate_examples("train_", arrays[:2]),
@@ -170,10 +171,10 @@ def require_connection(data_dir: Path) -> None:
     import requests  # comes with tensorflow-datasets, which downloads through it
 
     try:
-        with requests.get(CIFAR10.url, stream=True, timeout=CONNECT_SECONDS) as response:
+        with requests.get(URL, stream=True, timeout=CONNECT_SECONDS) as response:
             response.raise_for_status()
     except requests.RequestException as error:
-        reason = f"{CIFAR10.url} cannot be reached ({type(error).__name__})"
+        reason = f"{URL} cannot be reached ({type(error).__name__})"
         raise DataError(f"no CIFAR-10 in {data_dir} and {reason}; {remedy(data_dir)}") from None
 
 
