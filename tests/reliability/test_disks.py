@@ -53,7 +53,7 @@ def assert_one_line(process: subprocess.Popen, reason: str) -> None:
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 2, output + errors
     assert reason in errors
-    assert (errors[:7], errors.count("\n")) == ("error: ", 1)
+    assert (errors[:7], errors.count("\n")) == ("error: ", 1), errors
 
 
 @pytest.mark.trials("disks", 1, 20)

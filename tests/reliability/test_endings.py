@@ -45,7 +45,10 @@ def test_stopped(name, way, trial, run, tmp_path):
     over_before = terminal.process.poll() is not None
     stop(terminal, way)
     status = terminal.end(SECONDS_TO_END)
-    assert status in ((0,) if over_before else (WAYS[way], 0) if not CASES[name].at_work else (WAYS[way],))
+    allowed = (0,) if over_before else (WAYS[way], 0) if not CASES[name].at_work else (WAYS[way],)
+    if "PyTorch is not installed" in terminal.shown:  # with which "bench all" ends
+        allowed += (2,)
+    assert status in allowed, terminal.shown
     check_quiet(terminal.shown)
     if way != "ctrl-c twice":
         assert list(terminal.temporary.iterdir()) == []

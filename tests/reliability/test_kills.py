@@ -81,11 +81,12 @@ def test_asked_to_stop_it_saves_answers_in_a_line_and_goes_on(trial, machine, re
     disturb(process, tmp_path / "run", number, trial, reference.seconds)
     output, errors = process.communicate()
     assert "Traceback" not in output + errors
-    if process.returncode == -number:  # in the first seconds, while modules are imported
-        assert (output, errors) == ("", "")
+    if process.returncode == -number:  # while it imports modules, or after its work is done
+        assert errors == ""
+        assert output == "" or "result.json" in output
     elif process.returncode:
         assert process.returncode == 128 + number
-        assert "stopped at step" in output or errors == "interrupted\n"
+        assert "stopped at step" in output or errors.strip() == "interrupted"
         said = [line for line in errors.splitlines() if line and not line.startswith("stopping; press Ctrl-C again")]
         assert len(said) <= 1
     finish(machine.train(tmp_path / "run"))
