@@ -62,6 +62,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if hasattr(session.config, "workerinput") or not is_long(session.config) or exitstatus > 1:
         return
+    if not all(counts[what] for what in NAMES):  # a part of the trials, by -k or by name
+        return
     from strideflax.environment import describe_device, versions
 
     where = f"{datetime.date.today()}, {describe_device()}, Python {platform.python_version()}, " + ", ".join(
