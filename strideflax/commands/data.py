@@ -1,32 +1,54 @@
-"""Show which images would be used, and where to put CIFAR-10.
+"""Show which images would be used, how they are split, and where to put CIFAR-10.
+
+strideflax data --name folder --dir DIR
 
 Downloads CIFAR-10 if it is nowhere to be found.
 """
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
-from strideflax.commands.console import console, loading, print_entry
+from strideflax.commands.console import ImageBar, console, loading, print_entry
+from strideflax.commands.parsing import at_least_one
+
+if TYPE_CHECKING:
+    from strideflax.data import Dataset
+
+VAL_COUNT = 1000  # of a published set
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--name", default="cifar10", help="cifar10 or shapes (default: %(default)s)")
-    parser.add_argument("--dir", metavar="DIR", help="local copy of CIFAR-10, as --config.data.dir")
     parser.add_argument(
-        "--val-count", type=int, default=1000, metavar="N", help="validation images (default: %(default)s)"
+        "--name",
+        default="cifar10",
+        help="cifar10, cifar100, shapes, folder, tfds:NAME or FILE.npz, as --config.data.name (default: %(default)s)",
     )
+    parser.add_argument(
+        "--dir", metavar="DIR", help="the folder of class folders, or a local copy, as --config.data.dir"
+    )
+    parser.add_argument(
+        "--val-count",
+        type=int,
+        metavar="N",
+        help=f"validation images (default: {VAL_COUNT} of a published set, a tenth of your own training images)",
+    )
+    parser.add_argument("--size", type=at_least_one, metavar="N", help="side in pixels of your own images")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out files of your own that are no images")
 
 
 def main(args: argparse.Namespace) -> None:
     """Load the images and describe them."""
     with loading():
-        from strideflax.config import DataConfig
+        from strideflax.config import DATASETS, DataConfig
         from strideflax.data import load_dataset
         from strideflax.data.cifar10_tfds import manual_archive, tfds_folder
 
-    config = DataConfig(name=args.name, dir=args.dir, val_count=args.val_count)
-    for name, value in describe(load_dataset(config)).items():
+    val_count = VAL_COUNT if args.val_count is None and args.name in DATASETS else args.val_count
+    config = DataConfig(
+        name=args.name, dir=args.dir, val_count=val_count, size=args.size, skip_unreadable=args.skip_unreadable
+    )
+    for name, value in describe(load_dataset(config, ImageBar())).items():
         print_entry(name, value)
     if args.name == "cifar10":
         console.print(
@@ -37,13 +59,27 @@ def main(args: argparse.Namespace) -> None:
         )
 
 
-def describe(dataset: Any) -> dict[str, str]:
+def describe(dataset: "Dataset") -> dict[str, str]:
     """Return what to say about ``dataset``, by name."""
+    height, width, channels = dataset.train.images.shape[1:]
     return {
         "name": dataset.name,
         "source": dataset.source,
         "images": f"{len(dataset.train):,} train, {len(dataset.val):,} validation, {len(dataset.test):,} test",
-        "classes": ", ".join(dataset.classes) if dataset.name == "cifar10" else "; ".join(dataset.classes),
+        "size": f"{height} x {width} pixels, {'grey' if channels == 1 else 'in colour'}",
+        "classes": _classes(dataset),
         "mean, std": " ".join(f"{m:.4f}" for m in dataset.mean) + ", " + " ".join(f"{s:.4f}" for s in dataset.std),
         "fingerprint": dataset.fingerprint,
     }
+
+
+def _classes(dataset: "Dataset") -> str:
+    """Return the classes' names, each with its number of training images where they differ."""
+    import numpy as np
+
+    counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes))
+    separator = "; " if any("," in name for name in dataset.classes) else ", "
+    if len(set(counts)) == 1:
+        return separator.join(dataset.classes)
+    named = [f"{name} ({count:,})" for name, count in zip(dataset.classes, counts, strict=True)]
+    return separator.join(named) + " training images"

@@ -12,7 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from strideflax.commands.console import console, loading, print_table
+from strideflax.commands.console import ImageBar, console, loading, print_table
 from strideflax.commands.parsing import at_least_one
 from strideflax.config_values import flat
 
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
                 bar.start_task(tasks[name])
             bar.update(tasks[name], completed=done, total=total)
 
-        load = partial(load_images, run, args.data_dir)
+        load = partial(load_images, run, args.data_dir, ImageBar())
         results = evaluate_run(run, names, show, load=load, images=args.images, cifar10_c=args.cifar10_c)
     finally:
         bar.stop()

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from strideflax.commands.console import columns_of, console, fits, loading, print_table, print_text, table_width
+from strideflax.commands.console import (
+    ImageBar,
+    columns_of,
+    console,
+    fits,
+    loading,
+    print_table,
+    print_text,
+    table_width,
+)
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a second config, beside the first; --config.FIELD=VALUE changes the first alone",
     )
     parser.add_argument(
-        "--size", type=int, nargs=2, default=(32, 32), metavar=("HEIGHT", "WIDTH"), help="of the image (default: 32 32)"
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="of the image (default: that of your own images, which config.data names, else 32 32)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the stages' receptive fields over an image")
@@ -60,13 +73,18 @@ def main(args: argparse.Namespace) -> None:
             console.print(f"receptive fields drawn in {args.plot}", markup=False)
 
 
-def _inspect(spec: str, overrides: Sequence[str], size: Sequence[int]) -> "Inspection":
+def _inspect(spec: str, overrides: Sequence[str], size: Sequence[int] | None) -> "Inspection":
     from strideflax.config_file import read_config
+    from strideflax.data import load_dataset
     from strideflax.inspection import inspect_model
     from strideflax.model import abstract_model, check_strides
 
     config = read_config(spec, overrides)
-    found = inspect_model(abstract_model(config.model), size)
+    ends: dict[str, int] = {}
+    if config.data.is_own:
+        dataset = load_dataset(config.data, ImageBar())
+        size, ends = size or dataset.train.images.shape[1:3], dataset.model_arguments
+    found = inspect_model(abstract_model(config.model, **ends), size or (32, 32))
     check_strides(config.model, found.size)
     return found
 

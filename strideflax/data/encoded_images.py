@@ -26,7 +26,9 @@ ImageProgress: TypeAlias = Callable[[str, int, int], None]  # told (what is done
 
 DEFAULT_SIDE = 64  # pixels, where images have several sizes or a larger one
 LISTED = 5  # unreadable files that a message names
-MEMORY_SHARE = 0.5  # of the machine's memory that decoded images may take: a run needs them once more, on its device
+MEMORY_SHARE = (
+    0.25  # of the machine's memory that decoded images may take: they are split, and put on a device, by copying
+)
 
 
 def no_image_progress(what: str, done: int, total: int) -> None:
@@ -126,7 +128,7 @@ def _check_memory(count: int, side: int, channels: int) -> None:
     if memory is not None and needed > limit:
         raise DataError(
             f"{counted(count, 'image')} of {side} x {side} pixels take {needed / 2**30:.1f} GiB, expected at most "
-            f"{limit / 2**30:.1f} GiB, half of this machine's memory; choose a smaller --config.data.size"
+            f"{limit / 2**30:.1f} GiB, a quarter of this machine's memory; choose a smaller --config.data.size"
         )
 
 

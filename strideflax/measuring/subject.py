@@ -13,25 +13,27 @@ from jax.tree_util import Partial
 
 from strideflax.config import DataConfig
 from strideflax.data import Dataset, load_dataset, normalize
+from strideflax.data.encoded_images import ImageProgress, no_image_progress
 from strideflax.data.resize import fitted
 from strideflax.errors import UserError
 from strideflax.measuring.predictor import feature_function, predictor
 from strideflax.training import FinishedRun
 
 
-def load_images(run: FinishedRun, data_dir: str | None = None) -> Dataset:
+def load_images(run: FinishedRun, data_dir: str | None = None, progress: ImageProgress = no_image_progress) -> Dataset:
     """Load the data set that ``run`` was trained on.
 
     Args:
         run: the run.
         data_dir: where its images are now; None if they are where they were.
+        progress: told how many image files are read.
 
     Raises:
         DataError: no images there, or damaged ones.
         UserError: other images than those of the run.
     """
     data = run.config.data if data_dir is None else dataclasses.replace(run.config.data, dir=data_dir)
-    dataset = load_dataset(data)
+    dataset = load_dataset(data, progress)
     expected = (run.result.dataset or {}).get("fingerprint")
     if dataset.fingerprint != expected:
         raise UserError(

@@ -1,6 +1,8 @@
 import argparse
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from strideflax.commands import data as command
 from strideflax.config import DataConfig
@@ -38,3 +40,23 @@ def test_shapes(capsys):
 def test_nothing_there_is_the_users_mistake(tmp_path):
     with pytest.raises(DataError, match="no CIFAR-10 in"):
         run("--dir", str(tmp_path))
+
+
+def test_a_folder_of_one_s_own(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for name, count in (("cat", 20), ("dog", 10)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(count):
+            image = Image.fromarray(random.integers(0, 256, (12, 12, 3), np.uint8))
+            image.save(tmp_path / "pets" / name / f"{i}.png")
+    (tmp_path / "pets" / "dog" / "notes.txt").write_text("text")
+    run("--name", "folder", "--dir", str(tmp_path / "pets"), "--size", "16", "--skip-unreadable")
+    shown = capsys.readouterr().out
+    for part in (
+        "name        pets (folder)\n",
+        "1 file left out",
+        "images      22 train, 2 validation, 6 test\n",
+        "size        16 x 16 pixels, in colour\n",
+        "classes     cat (15), dog (7) training images\n",
+    ):
+        assert part in shown

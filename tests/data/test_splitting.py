@@ -72,3 +72,12 @@ def test_every_leading_part_holds_the_classes_in_proportion(random):
     for count in (10, 50, 333):
         shares = np.bincount(labels[order[:count]]) / count
         np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=1 / count)
+
+
+@pytest.mark.parametrize("band", range(4))
+def test_near_duplicates_that_agree_in_one_band_alone_are_found(band):
+    """Three bits differ, one in each of the other bands of 16 bits; a fourth bit makes them no near-duplicates."""
+    others = [16 * other + 5 for other in range(4) if other != band]
+    hashes = np.array([0, sum(1 << bit for bit in others), sum(1 << bit for bit in [*others, 16 * band])], np.uint64)
+    assert near_duplicate_groups(hashes[:2]).tolist() == [0, 0]
+    assert len(set(near_duplicate_groups(hashes[[0, 2]]))) == 2
