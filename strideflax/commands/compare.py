@@ -93,7 +93,8 @@ def main(args: argparse.Namespace) -> None:
     operators = check_operators(config, args.operators.split(","), args.baseline)
     folder = args.out or _default_folder(args.config, config, operators)
     check_study_folder(folder)
-    images = read_images(config.data, ImageBar())
+    with ImageBar() as bar:
+        images = read_images(config.data, bar)
     print_entry("images", _images_in_words(images))
     with _study_folder(folder):
         clock = Clock(folder, 60 * args.minutes)

@@ -97,14 +97,23 @@ class ImageBar:
         """Say that ``done`` of ``total`` files are done."""
         if self._bar is None or what != self._what:
             columns = (TextColumn(f"  {what}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar, self._what = (
-                Progress(*columns, console=console, transient=True, disable=not console.is_terminal),
-                what,
-            )
-            self._bar.add_task(what)
+            self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+            self._what = what
+            self._bar.add_task(what, total=total)
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done, total=total)
         if done == total:
+            self.close()
+
+    def __enter__(self) -> "ImageBar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away, and give the terminal its cursor back."""
+        if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
@@ -132,6 +141,7 @@ class TrainingProgress:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._images.close()
         self._bar.stop()
 
     def images(self, what: str, done: int, total: int) -> None:

@@ -48,7 +48,9 @@ def main(args: argparse.Namespace) -> None:
     config = DataConfig(
         name=args.name, dir=args.dir, val_count=val_count, size=args.size, skip_unreadable=args.skip_unreadable
     )
-    for name, value in describe(load_dataset(config, ImageBar())).items():
+    with ImageBar() as bar:
+        dataset = load_dataset(config, bar)
+    for name, value in describe(dataset).items():
         print_entry(name, value)
     if args.name == "cifar10":
         console.print(

@@ -51,6 +51,7 @@ def main(args: argparse.Namespace) -> None:
         TextColumn("  {task.description:18}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
+    images = ImageBar()
     try:
         tasks = {name: bar.add_task(name, total=1, start=False) for name in names}
 
@@ -62,9 +63,10 @@ def main(args: argparse.Namespace) -> None:
                 bar.start_task(tasks[name])
             bar.update(tasks[name], completed=done, total=total)
 
-        load = partial(load_images, run, args.data_dir, ImageBar())
+        load = partial(load_images, run, args.data_dir, images)
         results = evaluate_run(run, names, show, load=load, images=args.images, cifar10_c=args.cifar10_c)
     finally:
+        images.close()
         bar.stop()
     table = Table(box=None, header_style="bold")
     table.add_column("measure", no_wrap=True)

@@ -82,7 +82,8 @@ def _inspect(spec: str, overrides: Sequence[str], size: Sequence[int] | None) ->
     config = read_config(spec, overrides)
     ends: dict[str, int] = {}
     if config.data.is_own:
-        dataset = load_dataset(config.data, ImageBar())
+        with ImageBar() as bar:
+            dataset = load_dataset(config.data, bar)
         size, ends = size or dataset.train.images.shape[1:3], dataset.model_arguments
     found = inspect_model(abstract_model(config.model, **ends), size or (32, 32))
     check_strides(config.model, found.size)
