@@ -105,7 +105,8 @@ def decode_images(
     entry, identity = entry_path("images", f"{files.place} {rule}"), [[*rule, len(kinds), content]]
     arrays: Sequence[np.ndarray] | None = load(entry, identity)
     if arrays is None:
-        arrays = _decode(files, np.array([kind is not None for kind in kinds]), side, channels, progress)
+        is_image = np.array([kind is not None for kind in kinds])
+        arrays = _decode(files, digests, is_image, side, channels, progress)
         store(entry, identity, arrays)
     decoded = DecodedImages(*arrays)
     if not (skip_unreadable or decoded.readable.all()):
@@ -133,18 +134,26 @@ def _check_memory(count: int, side: int, channels: int) -> None:
 
 
 def _decode(
-    files: EncodedImages, is_image: np.ndarray, side: int, channels: int, progress: ImageProgress
+    files: EncodedImages,
+    digests: Sequence[str],
+    is_image: np.ndarray,
+    side: int,
+    channels: int,
+    progress: ImageProgress,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the fields of `DecodedImages`."""
+    """Return the fields of `DecodedImages`; ``digests`` are those of the bytes that were looked at."""
     places = np.flatnonzero(is_image)
     images = np.zeros((len(places), side, side, channels), np.uint8)
     hashes = np.zeros(len(places), np.uint64)
     sound = np.zeros(len(places), bool)
 
     def decode(i: int) -> None:
+        data = files.read(places[i])
+        if sha256(data).hexdigest() != digests[places[i]]:
+            raise DataError(f"{files.names[places[i]]} in {files.place} changed while it was read; try again")
         try:
-            images[i] = decode_image(files.read(places[i]), side, channels)
-        except (OSError, UnreadableImageError):
+            images[i] = decode_image(data, side, channels)
+        except UnreadableImageError:
             return
         hashes[i] = perceptual_hash(images[i])
         sound[i] = True

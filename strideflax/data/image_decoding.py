@@ -57,7 +57,7 @@ def decode_image(data: bytes, side: int, channels: int) -> np.ndarray:
             edge = min(upright.size)
             left, top = (upright.width - edge) // 2, (upright.height - edge) // 2
             square = _with_channels(upright.crop((left, top, left + edge, top + edge)), channels)
-        except UnreadableImageError:
+        except (UnreadableImageError, MemoryError):
             raise
         except Exception as error:  # Pillow raises nearly anything for damaged bytes
             raise UnreadableImageError(_reason(error)) from None

@@ -191,6 +191,16 @@ def test_a_damaged_cache_is_decoded_again(root):
     assert load(root).fingerprint == first.fingerprint
 
 
+def test_a_file_that_changes_while_it_is_read_is_not_kept(root):
+    def overwrite(what, done, total):
+        if what == "looking at images" and done == total:
+            write(root / "cat" / "007.png", picture(500))
+
+    with pytest.raises(DataError, match=r"cat/007.png in .* changed while it was read; try again"):
+        load_dataset(DataConfig(name="folder", dir=str(root)), overwrite)
+    assert not cache_folder().exists() or not list(cache_folder().iterdir())
+
+
 def test_progress_is_told(root):
     told = []
     load_dataset(DataConfig(name="folder", dir=str(root)), lambda *report: told.append(report))
