@@ -1,5 +1,6 @@
 """The names that ``import strideflax`` offers; `strideflax` imports this module when the first of them is asked for."""
 
+from strideflax.inspection.network import inspect
 from strideflax.kernels.implementation import use_implementation
 from strideflax.operators.adaptive_pool import adaptive_avg_pool, adaptive_max_pool
 from strideflax.operators.blur import blur_pool, max_blur
@@ -19,6 +20,7 @@ from strideflax.operators.strided import conv_pool, subsample
 from strideflax.operators.table import DOWNSAMPLERS, UPSAMPLERS, downsampler, upsampler
 from strideflax.operators.transposed import conv_transpose
 from strideflax.operators.weighted import local_importance_pool, soft_pool, stochastic_pool
+from strideflax.surgery import downsampling_sites, replace_downsampling
 
 __all__ = [
     "DOWNSAMPLERS",
@@ -36,10 +38,12 @@ __all__ = [
     "depth_to_space",
     "diff_stride",
     "downsampler",
+    "downsampling_sites",
     "gated_pool",
     "generalized_mean_pool",
     "haar_all",
     "haar_low",
+    "inspect",
     "learned_polyphase",
     "linear_upsample",
     "local_importance_pool",
@@ -53,6 +57,7 @@ __all__ = [
     "polyphase_index",
     "polyphase_sample",
     "polyphase_upsample",
+    "replace_downsampling",
     "resize_pool",
     "resnet_d_shortcut",
     "soft_pool",

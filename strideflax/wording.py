@@ -26,6 +26,19 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def quantity(number: int) -> str:
+    """Return ``number`` with three digits and k, M or G; an empty string for 0.
+
+    Example:
+        >>> quantity(950), quantity(1_234_567), quantity(0)
+        ('950', '1.23 M', '')
+    """
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= 0.9995 * unit:  # what rounds to 1000 of the smaller unit counts in this one
+            return f"{number / unit:.3g} {name}"
+    return str(number) if number else ""
+
+
 def written(value: object) -> str:
     """Return a value of a configuration as a person writes it: a whole number that is held as a float has no decimals."""
     return f"{value:g}" if isinstance(value, float) else str(value)

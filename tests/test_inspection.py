@@ -15,10 +15,11 @@ from strideflax.config import Config
 from strideflax.errors import UserError
 from strideflax.inspection import count_macs, count_params, inspect_model
 from strideflax.inspection.plot import central_box, draw_fields, stage_ends
-from strideflax.inspection.tables import _quantity, interleaved
+from strideflax.inspection.tables import interleaved
 from strideflax.kernels.implementation import use_implementation
 from strideflax.model import abstract_model
 from strideflax.operators.table import DOWNSAMPLERS
+from strideflax.wording import quantity
 
 
 def model_config(**changes):
@@ -291,4 +292,4 @@ def test_layers_of_two_networks_are_merged_by_name():
     [(0, ""), (999, "999"), (1000, "1 k"), (2_408_448, "2.41 M"), (999_900, "1 M"), (10**10, "10 G")],
 )
 def test_quantities_have_three_digits(number, text):
-    assert _quantity(number) == text
+    assert quantity(number) == text

@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 
 from strideflax.inspection.record import Inspection, Layer
+from strideflax.wording import quantity
 
 
 def layer_table(found: Inspection, *, narrow: bool = False) -> Table:
@@ -14,11 +15,11 @@ def layer_table(found: Inspection, *, narrow: bool = False) -> Table:
     table.add_column("operator")
     for name in ("output", "field", "jump", "start"):
         table.add_column(name, justify="right")
-    table.add_column("params", footer=_quantity(found.params), justify="right")
-    table.add_column("MACs", footer=_quantity(found.macs), justify="right")
+    table.add_column("params", footer=quantity(found.params), justify="right")
+    table.add_column("MACs", footer=quantity(found.macs), justify="right")
     if not narrow:
         table.add_column("pad", footer=f"{found.padding_share:.0%}", justify="right")
-        table.add_column("bytes", footer=_quantity(found.activation_bytes), justify="right")
+        table.add_column("bytes", footer=quantity(found.activation_bytes), justify="right")
         table.add_column("share", footer="100%", justify="right")
     _add_grouped(table, found.layers, lambda layer: _cells(layer, found)[: len(table.columns) - 1])
     return table
@@ -31,8 +32,8 @@ def comparison_table(left: Inspection, right: Inspection, names: tuple[str, str]
         table.add_column(f"{side} output", justify="right")
         table.add_column("field", justify="right")
         if not narrow:
-            table.add_column("params", footer=_quantity(found.params), justify="right")
-        table.add_column("MACs", footer=_quantity(found.macs), justify="right")
+            table.add_column("params", footer=quantity(found.params), justify="right")
+        table.add_column("MACs", footer=quantity(found.macs), justify="right")
     table.add_column("B/A", footer=f"{right.macs / left.macs:.2f}", justify="right")
     left_rows = {layer.name: layer for layer in left.layers}
     right_rows = {layer.name: layer for layer in right.layers}
@@ -66,10 +67,10 @@ def _cells(layer: Layer, found: Inspection) -> tuple[str, ...]:
         _pair(vertical.size, horizontal.size),
         _pair(vertical.jump, horizontal.jump),
         "varies" if layer.adaptive else _pair(vertical.start, horizontal.start),
-        _quantity(layer.params),
-        _quantity(layer.macs),
+        quantity(layer.params),
+        quantity(layer.macs),
         f"{layer.padding_macs / layer.macs:.0%}" if layer.padding_macs else "",
-        _quantity(layer.activation_bytes),
+        quantity(layer.activation_bytes),
         f"{found.macs_share(layer):.1%}" if layer.macs else "",
     )
 
@@ -78,7 +79,7 @@ def _short_cells(layer: Layer | None, narrow: bool) -> list[str]:
     cells = ["-", "", "", ""]
     if layer is not None:
         vertical, horizontal = layer.fields
-        cells = [_shape(layer), _pair(vertical.size, horizontal.size), _quantity(layer.params), _quantity(layer.macs)]
+        cells = [_shape(layer), _pair(vertical.size, horizontal.size), quantity(layer.params), quantity(layer.macs)]
     if narrow:
         del cells[2]
     return cells
@@ -125,11 +126,3 @@ def _shape(layer: Layer) -> str:
 
 def _pair(vertical: float, horizontal: float) -> str:
     return f"{vertical:g}" if vertical == horizontal else f"{vertical:g}×{horizontal:g}"
-
-
-def _quantity(number: int) -> str:
-    """Return ``number`` with three digits and k, M or G; an empty string for 0."""
-    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= 0.9995 * unit:  # what rounds to 1000 of the smaller unit counts in this one
-            return f"{number / unit:.3g} {name}"
-    return str(number) if number else ""

@@ -1,0 +1,118 @@
+"""The table of any network: counted by hand, aligned where it is, and the same as the mini-ResNet's own where both look."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from surgery import nets
+
+import strideflax
+from strideflax.inspection import inspect_model
+from strideflax.model import ModelConfig, StemConfig, abstract_model
+from strideflax.surgery import replace_downsampling
+
+EXAMPLE = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.float32)
+
+
+def test_the_rows_of_a_residual_net():
+    found = strideflax.inspect(nets.made(nets.ResNet), EXAMPLE)
+    rows = {layer.path: layer for layer in found.layers}
+    stem = rows["stem"]
+    assert (stem.kind, stem.output, stem.params) == ("Conv", (16, 16, 8), 7 * 7 * 3 * 8 + 8)
+    assert stem.macs == 16 * 16 * 7 * 7 * 3 * 8
+    assert (stem.fields[0].size, stem.fields[0].jump, stem.fields[0].start) == (7, 2, 1.0)
+    pool = rows["pool"]
+    assert (pool.kind, pool.macs, pool.output_bytes) == ("function", 8 * 8 * 9 * 8, 8 * 8 * 8 * 4)
+    assert (pool.fields[0].size, pool.fields[0].jump, pool.fields[0].start) == (7 + 2 * 2, 4, 1.0)
+    assert rows["blocks/1/conv1"].fields[1].jump == 8
+    assert rows["head"].macs == 16 * 5
+    assert found.macs == sum(layer.macs for layer in found.layers)
+    assert found.params == sum(layer.params for layer in found.layers)
+    assert found.rest_macs == 0
+    assert found.meetings
+    assert found.misaligned == ()
+    assert "aligned: " in str(found)
+    assert "<table>" in found._repr_html_()
+
+
+def test_it_agrees_with_the_mini_resnets_own_table():
+    config = ModelConfig(widths=(4, 8), blocks=(1, 1), strides=(1, 2), padding="SAME", stem=StemConfig(kernel=3))
+    model = abstract_model(config)
+    own = inspect_model(model, 32)
+    found = strideflax.inspect(model, EXAMPLE)
+    means = 8 * 8 * 8  # the global mean, which is no layer
+    assert found.macs == own.macs - means
+    assert found.params == own.params
+
+
+class Misaligned(nnx.Module):
+    """A stride by SAME beside a shortcut by slicing, and a pool in the call."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.conv = nnx.Conv(3, 4, (3, 3), strides=2, rngs=rngs)
+        self.scale = nnx.Param(jnp.ones(4))
+        self.shortcut = nnx.Conv(3, 4, (1, 1), strides=2, rngs=rngs)
+
+    def __call__(self, x):
+        y = self.conv(x) + self.shortcut(x)
+        return nnx.max_pool(y * self.scale[...].reshape(1, 1, 1, -1), (2, 2), (2, 2))
+
+
+def test_paths_that_are_misaligned_are_named_with_their_line():
+    found = strideflax.inspect(nets.made(Misaligned), EXAMPLE)
+    (meeting,) = found.misaligned
+    assert meeting.shift == (1.0, 1.0)
+    assert "misaligned by 1 px of the image: model: test_network_inspection.py:" in str(found)
+    assert found.rest_macs == 8 * 8 * 4 * 4
+    assert "(functions)" in str(found)
+
+
+def test_a_field_ends_where_it_is_not_known_and_stays_unknown():
+    found = strideflax.inspect(nets.made(nets.UNet), jax.ShapeDtypeStruct((2, 16, 16, 1), jnp.float32))
+    rows = {layer.path: layer for layer in found.layers}
+    assert rows["down/second"].fields[0].size == 3 + 1 + 2 * 2
+    assert rows["up"].fields is None
+    assert rows["out"].fields is None  # of the skip connection and the way up
+    new, _ = replace_downsampling(nets.made(nets.UNet), "blur_pool", jax.ShapeDtypeStruct((2, 16, 16, 1), jnp.float32))
+    found = strideflax.inspect(new, jax.ShapeDtypeStruct((2, 16, 16, 1), jnp.float32))
+    rows = {layer.path: layer for layer in found.layers}
+    assert "pool/pool" not in rows
+    assert (rows["pool/operators/4"].fields[0].size, rows["pool/operators/4"].fields[0].jump) == (5, 2)
+
+
+class Repeated(nnx.Module):
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.dense = nnx.Linear(6, 6, rngs=rngs)
+
+    def __call__(self, x):
+        x = self.dense(self.dense(x))
+        return lax.scan(lambda x, _: (jnp.tanh(x @ self.dense.kernel[...]), None), x, length=5)[0]
+
+
+def test_a_layer_called_twice_and_a_loop_count_every_time():
+    found = strideflax.inspect(nets.made(Repeated), jax.ShapeDtypeStruct((3, 6), jnp.float32))
+    (layer,) = found.layers
+    assert (layer.calls, layer.macs, layer.params) == (2, 2 * 36, 42)
+    assert found.rest_macs == 5 * 36
+    assert "Linear (2 calls)" in str(found)
+
+
+def test_replaced_convolutions_and_a_way_to_call():
+    class Net(nnx.Module):
+        def __init__(self, *, rngs: nnx.Rngs):
+            self.conv = nnx.Conv(3, 4, (3, 3), strides=2, padding=1, rngs=rngs)
+            self.act = partial(nnx.leaky_relu, negative_slope=0.1)
+
+        def __call__(self, x, *, train):
+            return self.act(self.conv(x)) if not train else x
+
+    call = lambda model, x: model(x, train=False)  # noqa: E731
+    new, _ = replace_downsampling(nets.made(Net), "blur_pool", EXAMPLE, call=call)
+    found = strideflax.inspect(new, EXAMPLE, call=call)
+    rows = {layer.path: layer for layer in found.layers}
+    assert rows["conv"].macs == 32 * 32 * 27 * 4
+    assert rows["conv/downsample"].macs == 16 * 16 * 6 * 4
+    assert rows["act"].kind == "function"
+    assert found.macs == sum(layer.macs for layer in found.layers)
