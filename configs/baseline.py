@@ -15,6 +15,7 @@ def baseline(arg: str | None = None, *, downsample: str = "strided_conv") -> Con
             "batch_size": 128,
             "eval_batch_size": 500,
             "checkpoint_epochs": 1,
+            "task": "classify",
             "model": {
                 "stem": {"kernel": 7, "stride": 2, "downsample": "strided_conv", "pool": None},
                 "widths": (64, 128, 256),
@@ -28,6 +29,9 @@ def baseline(arg: str | None = None, *, downsample: str = "strided_conv") -> Con
                 "residual": True,
                 "batch_norm_momentum": 0.9,
                 "dtype": "float32",
+                "output_stride": None,  # that of all strides
+                "decoder": None,  # one class for an image
+                "upsample": None,
             },
             "data": {
                 "name": "cifar10",
@@ -37,9 +41,10 @@ def baseline(arg: str | None = None, *, downsample: str = "strided_conv") -> Con
                 "test_count": None,
                 "size": None,
                 "skip_unreadable": False,
+                "void_label": None,
                 "stretch": (1, 1),
             },
-            "augment": {"crop": 4, "flip": True, "cutout": 0},
+            "augment": {"crop": 4, "flip": True, "cutout": 0, "scale": 0.0},
             "optimizer": {
                 "name": "sgd",
                 "schedule": "one_cycle",

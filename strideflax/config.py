@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from strideflax.config_values import build, flat, with_not_set_as_before
 from strideflax.errors import ConfigError
-from strideflax.model.config import ModelConfig, StemConfig, require, require_choice
+from strideflax.model.config import DECODERS, ModelConfig, StemConfig, require, require_choice
 
 __all__ = [
     "AugmentConfig",
@@ -24,8 +24,15 @@ __all__ = [
     "StemConfig",
 ]
 
-DATASETS = ("cifar10", "cifar100", "shapes")  # published sets; what else can be named is a user's own
+DATASETS = (
+    "cifar10",
+    "cifar100",
+    "shapes",
+    "scenes",
+)  # published or drawn sets; what else can be named is a user's own
+DATASETS_WITH_MASKS = ("scenes", "camvid", "mask_folder")  # a class for each pixel
 TFDS_PREFIX, NPZ_SUFFIX = "tfds:", ".npz"
+TASKS = ("classify", "segment")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("one_cycle", "cosine", "constant")
 
@@ -36,15 +43,17 @@ class DataConfig:
 
     Attributes:
         name: "cifar10", "cifar100", "shapes" (the embedded set, drawn by code), or your own images: "folder" (one folder per
-            class), "tfds:NAME" (a set that tensorflow-datasets has prepared) or "FILE.npz" (arrays).
-        dir: the folder of class folders; of CIFAR-10 and CIFAR-100 a folder with a local copy; of CIFAR-10 and "tfds:NAME"
-            None for tensorflow-datasets' own folder.
+            class), "tfds:NAME" (a set that tensorflow-datasets has prepared) or "FILE.npz" (arrays). With a class for each
+            pixel: "scenes" (drawn by code), "camvid", or "mask_folder" (your own images and masks).
+        dir: the folder of class folders, or of images and masks; of CIFAR-10 and CIFAR-100 a folder with a local copy; of
+            CIFAR-10 and "tfds:NAME" None for tensorflow-datasets' own folder.
         train_count: images to train on; None means all that validation leaves.
         val_count: images split from the training set for choices; of your own images None means a tenth, or all of ``val``.
         test_count: images of the test set to use; None means all.
         size: side in pixels that your own images are brought to; None is their own if they are squares of one size of at most
-            64 pixels, else 64.
+            64 pixels, else 64. Images with masks keep their size.
         skip_unreadable: leave out files of your own that are no images, or damaged, instead of refusing them.
+        void_label: of "mask_folder", the number in its masks that means no class; None: 255 alone does.
         stretch: how often each pixel is repeated along rows and columns; (1, 2) makes 32 x 64 inputs.
     """
 
@@ -55,11 +64,13 @@ class DataConfig:
     test_count: int | None = None
     size: int | None = None
     skip_unreadable: bool = False
+    void_label: int | None = None
     stretch: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
-        names_a_set = self.name in (*DATASETS, "folder") or self.name.startswith(TFDS_PREFIX)
-        expected = f"one of {', '.join(DATASETS)}, folder, {TFDS_PREFIX}NAME or FILE{NPZ_SUFFIX}"
+        names_a_set = self.name in (*DATASETS, *DATASETS_WITH_MASKS, "folder") or self.name.startswith(TFDS_PREFIX)
+        named = ", ".join((*DATASETS, "camvid", "mask_folder"))
+        expected = f"one of {named}, folder, {TFDS_PREFIX}NAME or FILE{NPZ_SUFFIX}"
         require(names_a_set or self.name.endswith(NPZ_SUFFIX), "data.name", self.name, expected)
         if self.is_own:
             allowed = self.val_count is None or self.val_count >= 0
@@ -70,15 +81,32 @@ class DataConfig:
             allowed = self.val_count is not None and self.val_count >= 0
             require(allowed, "data.val_count", self.val_count, "an int >= 0")
             require(self.size is None, "data.size", self.size, f"None for {self.name}, which has a size of its own")
+        if self.has_masks:
+            require(self.size is None, "data.size", self.size, f"None for {self.name}, whose images keep their size")
+            expected = f"false for {self.name}, whose images come in pairs"
+            require(not self.skip_unreadable, "data.skip_unreadable", self.skip_unreadable, expected)
         for name, count in (("train_count", self.train_count), ("test_count", self.test_count)):
             require(count is None or count >= 1, f"data.{name}", count, "an int >= 1, or None for all images")
+        if self.void_label is not None:
+            allowed = self.name == "mask_folder" and 0 <= self.void_label <= 255
+            require(
+                allowed,
+                "data.void_label",
+                self.void_label,
+                "an int in 0..255 where data.name is 'mask_folder', or None",
+            )
         allowed = all(1 <= factor <= 8 for factor in self.stretch)
         require(allowed, "data.stretch", self.stretch, "two ints in 1..8 (rows, columns)")
 
     @property
     def is_own(self) -> bool:
-        """Whether the images are a user's own, and not a published set."""
+        """Whether the images are a user's own, read from ``dir``, and not a published set."""
         return self.name not in DATASETS
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether each pixel has a class, and not the image."""
+        return self.name in DATASETS_WITH_MASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +117,19 @@ class AugmentConfig:
         crop: zero-pad by this many pixels and crop back at a random place; 0 is off.
         flip: mirror left-right half of the time.
         cutout: side in pixels of a square set to the image's mean colour at a random place; 0 is off.
+        scale: enlarge or shrink about the middle by a random factor from ``1 / (1 + scale)`` to ``1 + scale``; 0 is off.
+            Of images with masks alone.
     """
 
     crop: int
     flip: bool
     cutout: int
+    scale: float = 0.0
 
     def __post_init__(self) -> None:
         for name, pixels in (("crop", self.crop), ("cutout", self.cutout)):
             require(0 <= pixels <= 32, f"augment.{name}", pixels, "an int in 0..32 (pixels)")
+        require(0 <= self.scale <= 1, "augment.scale", self.scale, "a number in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +177,7 @@ class Config:
         batch_size: images per step, over all devices.
         eval_batch_size: images per step when evaluating; does not change a result.
         checkpoint_epochs: epochs between checkpoints; does not change a result.
+        task: "classify" finds one class for an image, "segment" one for each pixel.
     """
 
     model: ModelConfig
@@ -156,6 +189,7 @@ class Config:
     batch_size: int
     eval_batch_size: int
     checkpoint_epochs: int
+    task: str = "classify"
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "an int in 0..2^32 - 1")
@@ -165,6 +199,22 @@ class Config:
         warmup_epochs = self.optimizer.warmup_epochs
         allowed = warmup_epochs <= self.epochs
         require(allowed, "optimizer.warmup_epochs", warmup_epochs, f"at most config.epochs ({self.epochs})")
+        self._check_task()
+
+    def _check_task(self) -> None:
+        """Require images, a network and augmentation that fit the task."""
+        require_choice("task", self.task, TASKS)
+        segments, decoder = self.task == "segment", self.model.decoder
+        if self.data.has_masks != segments:
+            kind = f"one of {', '.join(DATASETS_WITH_MASKS)}" if segments else "images with one class each"
+            require(False, "data.name", self.data.name, f"{kind}, as config.task is {self.task!r}")
+        if segments:
+            expected = f"one of {', '.join(DECODERS)} where config.task is 'segment'"
+            require(decoder is not None, "model.decoder", decoder, expected)
+        else:
+            require(decoder is None, "model.decoder", decoder, "None where config.task is 'classify'")
+            scale = self.augment.scale
+            require(scale == 0, "augment.scale", scale, "0 where config.task is 'classify'")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

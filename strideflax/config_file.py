@@ -94,10 +94,10 @@ def _read_base(spec: str, module: ModuleType, overrides: Sequence[str]) -> Confi
         changes = dict.fromkeys(COUNTS) | changes  # the file's counts are those of its own data set
     override(nested, changes)
     config = Config.from_dict(nested)
-    if config.data.name == "shapes" and config.data.dir is not None:
+    if config.data.name in ("shapes", "scenes") and config.data.dir is not None:
         raise ConfigError(
-            f"config.data.dir must be None where config.data.name is 'shapes', as in {spec}: these images are drawn by code, "
-            f"got {config.data.dir!r}"
+            f"config.data.dir must be None where config.data.name is {config.data.name!r}, as in {spec}: these images are "
+            f"drawn by code, got {config.data.dir!r}"
         )
     return config
 

@@ -20,8 +20,18 @@ NOT_SET: dict[str, Any] = {
     "data.test_count": 0,
     "optimizer.clip_norm": 0.0,
 }
-# Fields that older runs do not have, and what they hold then: so they are in no fingerprint and no table.
-NEWER: dict[str, Any] = {"model.taps": None, "data.size": None, "data.skip_unreadable": False}
+# Fields that older runs do not have, each with its value in those: at that value it is in no fingerprint and no table.
+NEWER: dict[str, Any] = {
+    "model.taps": None,
+    "model.output_stride": None,
+    "model.decoder": None,
+    "model.upsample": None,
+    "data.size": None,
+    "data.skip_unreadable": False,
+    "data.void_label": None,
+    "augment.scale": 0.0,
+    "task": "classify",
+}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from configs.baseline import baseline
 from strideflax import DOWNSAMPLERS
 from strideflax.config import Config, ConfigError
 from strideflax.config_fields import parse_value
+from strideflax.config_file import override
 from strideflax.config_values import NEWER, NOT_SET, with_not_set_as_before
 from strideflax.errors import UserError
 
@@ -113,7 +114,11 @@ WRONG = [
     ("model.batch_norm_momentum", 1.0, "in [0, 1)"),
     ("model.batch_norm_momentum", -0.1, "in [0, 1)"),
     ("model.dtype", "float16", "one of float32, bfloat16"),
-    ("data.name", "imagenet", "one of cifar10, cifar100, shapes, folder, tfds:NAME or FILE.npz, got"),
+    (
+        "data.name",
+        "imagenet",
+        "one of cifar10, cifar100, shapes, scenes, camvid, mask_folder, folder, tfds:NAME or FILE.npz, got",
+    ),
     ("data.dir", 3, "must be str"),
     ("data.train_count", -1, "an int >= 1, or None for all images"),
     ("data.val_count", -1, "an int >= 0"),
@@ -262,10 +267,30 @@ OTHER = {
     "optimizer.label_smoothing": 0.0,
     "optimizer.clip_norm": 1.0,
 }
+OTHER_WITH_MASKS = {
+    "task": "segment",
+    "model.decoder": "resize",
+    "model.upsample": "linear",
+    "model.output_stride": 4,
+    "data.void_label": 7,
+    "augment.scale": 0.25,
+}
+
+
+def test_the_fingerprint_covers_what_changes_a_net_of_pixels():
+    segmenting = values()
+    segmenting["task"], segmenting["model"]["decoder"], segmenting["data"]["name"] = "segment", "unet", "mask_folder"
+    prints = {Config.from_dict(values()).fingerprint, Config.from_dict(segmenting).fingerprint}
+    for path, value in OTHER_WITH_MASKS.items():
+        if path != "task":
+            nested = copy.deepcopy(segmenting)
+            override(nested, {path: value})
+            prints.add(Config.from_dict(nested).fingerprint)
+    assert len(prints) == 1 + len(OTHER_WITH_MASKS)
 
 
 def test_the_fingerprint_covers_what_changes_the_result_and_nothing_else():
-    assert set(OTHER) == set(leaves(values()))
+    assert set(OTHER) | set(OTHER_WITH_MASKS) == set(leaves(values()))
     base = Config.from_dict(values()).fingerprint
     assert re.fullmatch("[0-9a-f]{12}", base)
     prints = {}

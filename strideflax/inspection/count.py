@@ -20,10 +20,13 @@ import jax
 from flax import nnx
 
 from strideflax.errors import UserError
+from strideflax.inspection.dense import linear_per_position, side_by_side, upsampled
 from strideflax.inspection.record import Alignment, Inspection, Layer
 from strideflax.model import Block, MiniResNet, Reduction
+from strideflax.model.decoder import steps_and_phase
 from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import per_axis
+from strideflax.operators.interpolate import LinearUpsample
 from strideflax.operators.receptive_field import Field, WindowPass, merge_fields, receptive_fields
 from strideflax.operators.table import DOWNSAMPLERS
 from strideflax.window import Window
@@ -57,12 +60,13 @@ def inspect_model(model: MiniResNet, size: int | Sequence[int] = (32, 32)) -> In
     layers = _reduction(model.stem, "stem", image)
     if model.stem_pool is not None:
         layers.append(_operator(model.stem_pool, "stem_pool", layers[-1]))
-    alignments = []
+    alignments, maps = [], [layers[-1]]
     for block in model.blocks:
         rows, alignment = _block(block, layers[-1])
         layers += rows
         alignments.append(alignment)
-    layers += _classifier(model.head, layers[-1])
+        maps.append(layers[-1])
+    layers += _pixel_classifier(model, maps, image) if model.classifies_pixels else _classifier(model.head, maps[-1])
     return Inspection(size=(height, width), layers=tuple(layers), alignments=tuple(alignments))
 
 
@@ -161,6 +165,22 @@ def _unchanged(name: str, operator: str, before: Layer) -> Layer:
 
 def _norm(norm: nnx.BatchNorm, name: str, before: Layer) -> Layer:
     return replace(_unchanged(name, "batch_norm", before), params=count_params(norm))
+
+
+def _pixel_classifier(model: MiniResNet, maps: Sequence[Layer], image: Layer) -> list[Layer]:
+    """Return the rows of the way up, of the linear layer, and of the interpolation to the image's size."""
+    rows, current, grid = list[Layer](), maps[-1], maps[-1].fields
+    for number, (step, place) in enumerate(zip(model.ups or (), model.skips, strict=True), start=1):
+        raised = upsampled(step.up, f"up{number}/upsample", current, maps[place].size, count_params(step.up))
+        both = side_by_side(f"up{number}/concat", raised, maps[place])
+        rows += [raised, both, *_reduction(step.fuse, f"up{number}/fuse", both)]
+        current, grid = rows[-1], maps[place].fields
+    rows.append(linear_per_position("head", current, model.head.out_features, count_params(model.head)))
+    steps, phase = steps_and_phase(grid, image.fields)
+    if max(steps) > 1:
+        enlarge = LinearUpsample(model.head.out_features, stride=steps, phase=phase)
+        rows.append(upsampled(enlarge, "resize", rows[-1], image.size))
+    return rows
 
 
 def _classifier(head: nnx.Linear, before: Layer) -> list[Layer]:

@@ -17,7 +17,7 @@ def stage_ends(inspection: Inspection) -> dict[str, Layer]:
     ends = {}
     for layer in inspection.layers:
         part = layer.name.split("/")[0].removesuffix("_pool")
-        if part not in ("mean", "head"):
+        if part == "stem" or part.startswith("stage"):
             ends[part] = layer
     return ends
 

@@ -71,7 +71,9 @@ def undownsampled(config: ModelConfig) -> ModelConfig:
     """Return the same architecture with every stride 1."""
     stem = dataclasses.replace(config.stem, stride=1, downsample="strided_conv", pool=None)
     ones = (1,) * len(config.strides)
-    return dataclasses.replace(config, stem=stem, strides=ones, downsample="strided_conv", window=None, taps=None)
+    return dataclasses.replace(
+        config, stem=stem, strides=ones, downsample="strided_conv", window=None, taps=None, output_stride=None
+    )
 
 
 def flat_features(features: ImageFunction, images: np.ndarray, size: tuple[int, int], *, batch_size: int) -> np.ndarray:

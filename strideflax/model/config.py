@@ -10,6 +10,9 @@ from strideflax.operators.table import downsampler
 
 PLACEMENTS = ("after", "before", "added")
 DTYPES = ("float32", "bfloat16")
+DECODERS = ("resize", "unet")
+UPSAMPLERS_OF_UNET = ("nearest", "linear", "blur", "transposed_conv", "polyphase")  # of `strideflax.UPSAMPLERS`
+ADAPTIVE = ("aps", "lps")  # whose phases "polyphase" needs
 Stride = int | tuple[int, int]  # of both axes, or of rows and columns
 
 
@@ -54,8 +57,21 @@ class StemConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageStep:
+    """How a stage moves on, per axis: the stride and the dilation of its first convolution, and the others' dilation."""
+
+    stride: tuple[int, ...]
+    first_dilation: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    def after_first(self) -> "StageStep":
+        """Return how the stage's other blocks move on."""
+        return StageStep(stride=(1, 1), first_dilation=self.dilation, dilation=self.dilation)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network: a stem, stages of residual blocks, global average, a linear classifier.
+    """The network: a stem, stages of residual blocks, then a classifier of the image, or of each pixel.
 
     Attributes:
         stem: the first layer.
@@ -69,6 +85,15 @@ class ModelConfig:
         residual: False builds the plain net without shortcuts.
         batch_norm_momentum: share of the running statistics kept at each step.
         dtype: of the computation; parameters are float32.
+        output_stride: pixels of the image from one output of the last stage to the next, at most. The strides that would go
+            beyond are 1, and what follows them is dilated instead, as in DeepLab (Chen et al. 2017, arXiv:1606.00915); the
+            operator is left out there. None: all strides are strides.
+        decoder: None is a global average and a linear classifier. "resize" classifies each position of the last map and
+            interpolates to the image's size; "unet" goes up step by step, with the map that each step of the way down began
+            with (Ronneberger et al. 2015, arXiv:1505.04597).
+        upsample: of "unet", the operator on the way up, one of `UPSAMPLERS_OF_UNET`; None is the counterpart of ``downsample``:
+            a transposed convolution behind strided ones, a blur behind a blur, repeated pixels behind the pools of a block,
+            "polyphase" behind "aps" and "lps" alone, linear interpolation behind everything else.
 
     Raises:
         ConfigError: a value that is not allowed; one line.
@@ -86,9 +111,13 @@ class ModelConfig:
     residual: bool = True
     batch_norm_momentum: float = 0.9
     dtype: str = "float32"
+    output_stride: int | None = None
+    decoder: str | None = None
+    upsample: str | None = None
 
     def __post_init__(self) -> None:
         self._check_stages()
+        self._check_dense()
         self._check_operator()
         require_choice("model.placement", self.placement, PLACEMENTS)
         require_choice("model.padding", self.padding, MODULE_PADDINGS)
@@ -104,6 +133,52 @@ class ModelConfig:
         require(all(count >= 1 for count in self.blocks), "model.blocks", self.blocks, "ints >= 1")
         for stride in self.strides:
             _require_sound("model.strides", per_axis, stride, 2, "stride")
+
+    def _check_dense(self) -> None:
+        """Check what turns a classifier of images into one of pixels."""
+        if self.decoder is not None:
+            require_choice("model.decoder", self.decoder, DECODERS)
+        if self.upsample is not None:
+            require_choice("model.upsample", self.upsample, UPSAMPLERS_OF_UNET)
+            fits = self.upsample != "polyphase" or self.downsample in ADAPTIVE
+            require(
+                fits, "model.upsample", self.upsample, f"another one unless model.downsample is {' or '.join(ADAPTIVE)}"
+            )
+            require(self.decoder == "unet", "model.upsample", self.upsample, "None unless model.decoder is 'unet'")
+        if self.output_stride is not None:
+            reached = self._reached_strides()
+            expected = f"one of {', '.join(map(str, reached))}, which the strides reach, or None for the last of them"
+            require(self.output_stride in reached, "model.output_stride", self.output_stride, expected)
+
+    def _reached_strides(self) -> list[int]:
+        """Return the stride between pixels of the image after the stem and after each stage, the larger one of two axes."""
+        reached = list(self._stem_strides())
+        found = [max(reached)]
+        for stride in self.strides:
+            for axis, s in enumerate(per_axis(stride, 2, "stride")):
+                reached[axis] *= s
+            if max(reached) not in found:
+                found.append(max(reached))
+        return found
+
+    def _stem_strides(self) -> tuple[int, ...]:
+        factor = 1 if self.stem.pool is None else 2
+        return tuple(factor * s for s in per_axis(self.stem.stride, 2, "stride"))
+
+    def stage_steps(self) -> list["StageStep"]:
+        """Return how each stage moves on, with dilation in place of the strides beyond ``output_stride``."""
+        reached, dilation = list(self._stem_strides()), [1, 1]
+        steps = []
+        for stride in self.strides:
+            kept, before = [1, 1], tuple(dilation)
+            for axis, s in enumerate(per_axis(stride, 2, "stride")):
+                if self.output_stride is not None and reached[axis] * s > self.output_stride:
+                    dilation[axis] *= s
+                else:
+                    kept[axis] = s
+                    reached[axis] *= s
+            steps.append(StageStep(stride=tuple(kept), first_dilation=before, dilation=tuple(dilation)))
+        return steps
 
     def _check_operator(self) -> None:
         _require_sound("model.downsample", downsampler, self.downsample)

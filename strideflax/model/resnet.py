@@ -1,4 +1,4 @@
-"""The mini-ResNet: a stem, stages of residual blocks, one injected downsampling operator, a linear classifier."""
+"""The mini-ResNet: a stem, stages of residual blocks, one injected downsampling operator, a classifier of images or pixels."""
 
 import zlib
 from collections.abc import Sequence
@@ -13,11 +13,16 @@ from jax import Array
 
 from strideflax.errors import ConfigError
 from strideflax.model.batch_norm import BatchNorm
-from strideflax.model.config import ModelConfig
+from strideflax.model.config import ModelConfig, StageStep
+from strideflax.model.decoder import Fields, Level, UpStep, interpolate_to_image, make_upsampler
 from strideflax.operators.base import Downsample
-from strideflax.operators.geometry import PerAxis, per_axis
+from strideflax.operators.dilated import DilatedConv
+from strideflax.operators.geometry import per_axis
+from strideflax.operators.receptive_field import Field, receptive_fields
 from strideflax.operators.strided import StridedConv
 from strideflax.operators.table import downsampler, operator_entry
+
+NOMINAL_SIZE = (256, 256)  # of an image, where padding by "SAME" asks whether maps have an even size
 
 
 class NamedStreams:
@@ -46,6 +51,7 @@ class Downsampling:
     Attributes:
         operator: a module of `strideflax.operators.table.DOWNSAMPLERS`.
         stride: per axis.
+        dilation: per axis, of the convolution where nothing is downsampled.
         placement: "before" the convolution, "after" its ReLU, or "added", see `ModelConfig`.
         window, taps: the operator's, None for its default.
     """
@@ -55,9 +61,12 @@ class Downsampling:
     placement: str
     window: int | None = None
     taps: int | None = None
+    dilation: tuple[int, ...] = (1, 1)
 
     def options(self, padding: str) -> dict[str, Any]:
         """Return the operator's arguments besides its channels and its window."""
+        if issubclass(self.operator, DilatedConv):
+            return {"dilation": self.dilation, "padding": padding}
         taps = None if self.operator.default_taps is None else self.taps
         return {"stride": self.stride, "taps": taps, "padding": padding}
 
@@ -136,13 +145,14 @@ class Block(nnx.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, in_features: int, out_features: int, *, stride: PerAxis, streams: NamedStreams
+        self, config: ModelConfig, in_features: int, out_features: int, *, step: StageStep, streams: NamedStreams
     ):
         self.name = streams.prefix.strip("/")  # e.g. "stage2/block1"
-        strides = per_axis(stride, 2, "stride")
+        strides = step.stride
         down = Downsampling(
             operator=StridedConv,  # where nothing is downsampled
             stride=strides,
+            dilation=step.first_dilation,
             placement=config.placement,
             window=config.window,
             taps=config.taps,
@@ -151,11 +161,17 @@ class Block(nnx.Module):
         if max(strides) > 1:
             entry = operator_entry(config.downsample)
             down, shortcut = replace(down, operator=entry.main), replace(shortcut, operator=entry.on_shortcut)
+        elif max(step.first_dilation) > 1:
+            down = replace(down, operator=DilatedConv)
         reduction = partial(Reduction, config, in_features, out_features)
         self.reduction = reduction(down=down, kernel_size=3, relu=True, streams=streams.within("reduction"))
-        self.conv = StridedConv(
-            self.reduction.out_features, out_features, stride=1, padding=config.padding, rngs=streams.rngs("conv")
-        )
+        features, rngs = self.reduction.out_features, streams.rngs("conv")
+        if max(step.dilation) > 1:
+            self.conv: StridedConv = DilatedConv(
+                features, out_features, dilation=step.dilation, padding=config.padding, rngs=rngs
+            )
+        else:
+            self.conv = StridedConv(features, out_features, stride=1, padding=config.padding, rngs=rngs)
         self.norm = batch_norm(config, out_features)
         self.residual = config.residual
         if config.residual and (max(strides) > 1 or in_features != out_features):
@@ -167,13 +183,17 @@ class Block(nnx.Module):
 
     def __call__(self, x: Array, *, train: bool, key: Array | None) -> Array:
         """Map ``[batch, height, width, in_features]`` to ``[batch, height / s, width / s, out_features]``."""
+        return self.with_phase(x, train=train, key=key)[0]
+
+    def with_phase(self, x: Array, *, train: bool, key: Array | None) -> tuple[Array, Array | None]:
+        """Return the output and the phases that an adaptive operator chose, None for all others."""
         y, index = self.reduction(x, train=train, key=key)
         y = self.norm(self.conv(y), use_running_average=not train)
         if not self.residual:
-            return nnx.relu(y)
+            return nnx.relu(y), index
         if self.shortcut is not None:
             x, _ = self.shortcut(x, train=train, key=key, index=index)
-        return nnx.relu(y + x)
+        return nnx.relu(y + x), index
 
 
 class MiniResNet(nnx.Module):
@@ -210,17 +230,50 @@ class MiniResNet(nnx.Module):
             self.stem_pool = pool(features, stride=2, padding=config.padding, rngs=streams.rngs("stem_pool"))
             features = self.stem_pool.out_features
         blocks = []
+        levels = [Level(map=0, features=features, stride=(1, 1), first=0)]
         for stage, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
+            step = config.stage_steps()[stage]
             for number in range(count):
-                stride = config.strides[stage] if number == 0 else 1
                 part = streams.within(f"stage{stage + 1}").within(f"block{number + 1}")
-                blocks.append(Block(config, features, width, stride=stride, streams=part))
+                blocks.append(Block(config, features, width, step=step, streams=part))
                 features = width
+                if max(step.stride) > 1:
+                    levels.append(Level(map=0, features=0, stride=step.stride, first=len(blocks)))
+                levels[-1] = replace(levels[-1], map=len(blocks), features=features)
+                step = step.after_first()
         self.blocks = nnx.List(blocks)
+        self.classifies_pixels = config.decoder is not None
+        if config.decoder == "unet":
+            self.skips = tuple(level.map for level in levels[-2::-1])
+            self.phases = tuple(level.first for level in levels[:0:-1])
+            self.ups: nnx.List | None = nnx.List(self._way_up(config, levels, streams))
+            features = levels[0].features
+        else:
+            self.skips, self.phases, self.ups = (), (), None
         self.head = nnx.Linear(features, classes, rngs=streams.rngs("head"))
 
+    def _way_up(self, config: ModelConfig, levels: list[Level], streams: NamedStreams) -> list[UpStep]:
+        """Return the steps from the last level up to the first."""
+        fields = self.map_fields(NOMINAL_SIZE)
+        steps = []
+        for place in range(len(levels) - 1, 0, -1):
+            coarse, fine = levels[place], levels[place - 1]
+            part = streams.within(f"up{place}")
+            up = make_upsampler(config, coarse, fine, (fields[coarse.map], fields[fine.map]), part.rngs("upsample"))
+            fuse = Reduction(
+                config,
+                up.out_features + fine.features,
+                fine.features,
+                down=Downsampling(operator=StridedConv, stride=(1, 1), placement="after"),
+                kernel_size=3,
+                relu=True,
+                streams=part.within("fuse"),
+            )
+            steps.append(UpStep(up, fuse))
+        return steps
+
     def __call__(self, x: Array, *, train: bool | None = None, key: Array | None = None) -> Array:
-        """Return logits ``[batch, classes]``, float32.
+        """Return logits ``[batch, classes]``, or ``[batch, height, width, classes]`` of a net with a decoder, float32.
 
         Args:
             x: images ``[batch, height, width, in_features]``, floating point, normalised as in training.
@@ -231,11 +284,44 @@ class MiniResNet(nnx.Module):
         Raises:
             ValueError: images of whole numbers, which nobody has normalised, or training a stochastic operator without a key.
         """
-        x = self.features(x, train=train, key=key)
-        return self.head(x.mean((1, 2), dtype=jnp.float32))
+        maps, phases = self._way_down(x, train=train, key=key)
+        if not self.classifies_pixels:
+            return self.head(maps[-1].mean((1, 2), dtype=jnp.float32))
+        train = not self.deterministic if train is None else train
+        y, place = maps[-1], len(maps) - 1
+        if self.ups is not None:
+            for up, place, phase in zip(self.ups, self.skips, self.phases, strict=True):
+                y = up(y, maps[place], index=phases[phase], train=train)
+        size = x.shape[1:3]
+        return interpolate_to_image(self.head(y.astype(jnp.float32)), self.map_fields(size)[place], size)
+
+    def map_fields(self, size: Sequence[int]) -> list[Fields]:
+        """Return where the pixels of each of `maps` lie on an image of ``size``, and what they see of it on the main path."""
+        chains = [[*self.stem.layers, self.stem_pool]]
+        for block in self.blocks:
+            chains.append([*block.reduction.layers, block.conv])
+        fields: Fields = (Field(), Field())
+        found = []
+        for chain in chains:
+            for layer in chain:
+                if isinstance(layer, Downsample):
+                    passes = layer.passes(size)
+                    fields = receptive_fields(passes, fields)
+                    for one in passes:
+                        size = one.output_size(size)
+            found.append(fields)
+        return found
 
     def features(self, x: Array, *, train: bool | None = None, key: Array | None = None) -> Array:
         """Return the last feature map ``[batch, height / 8, width / 8, channels]`` (for three halvings)."""
+        return self.maps(x, train=train, key=key)[-1]
+
+    def maps(self, x: Array, *, train: bool | None = None, key: Array | None = None) -> list[Array]:
+        """Return the feature maps behind the stem (with its pool) and each block, ``[batch, rows, columns, channels]``."""
+        return self._way_down(x, train=train, key=key)[0]
+
+    def _way_down(self, x: Array, *, train: bool | None, key: Array | None) -> tuple[list[Array], list[Array | None]]:
+        """Return `maps`, and for each the phases that an adaptive operator before it chose."""
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(
                 f"MiniResNet takes normalised floating-point images, got {x.dtype}; see strideflax.data.augment.normalize"
@@ -245,9 +331,13 @@ class MiniResNet(nnx.Module):
         x, _ = self.stem(x.astype(self.dtype), train=train, key=keys[0])
         if self.stem_pool is not None:
             x = self.stem_pool(x, train=train, key=keys[1])
+        maps = [x]
+        phases: list[Array | None] = [None]
         for block, block_key in zip(self.blocks, keys[2:], strict=True):
-            x = block(x, train=train, key=block_key)
-        return x
+            y, phase = block.with_phase(maps[-1], train=train, key=block_key)
+            maps.append(y)
+            phases.append(phase)
+        return maps, phases
 
 
 def batch_norm(config: ModelConfig, features: int) -> BatchNorm:

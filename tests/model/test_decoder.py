@@ -1,0 +1,107 @@
+"""Nets that classify pixels: dilation in place of strides, where maps lie, and the way up."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from strideflax.errors import ConfigError
+from strideflax.inspection import count_params, inspect_model
+from strideflax.model import MiniResNet, ModelConfig, StemConfig, abstract_model
+from strideflax.model.config import UPSAMPLERS_OF_UNET
+from strideflax.model.decoder import interpolate_to_image
+from strideflax.operators.receptive_field import Field
+from strideflax.operators.table import DOWNSAMPLERS
+
+NET = ModelConfig(stem=StemConfig(kernel=3), widths=(4, 6, 8), strides=(1, 2, 2))
+
+
+def test_a_dilated_net_computes_what_the_strided_one_does_and_outputs_between():
+    strided = MiniResNet(replace(NET, padding="CIRCULAR"), key=jax.random.key(0))
+    dilated = MiniResNet(replace(NET, padding="CIRCULAR", output_stride=2), key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
+    few, many = strided.features(x), dilated.features(x)
+    assert (few.shape, many.shape) == ((2, 4, 4, 8), (2, 16, 16, 8))
+    np.testing.assert_allclose(many[:, ::4, ::4], few, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("output_stride", [2, 4, 8])
+def test_output_strides_keep_the_receptive_field(output_stride):
+    net = abstract_model(replace(NET, output_stride=output_stride))
+    (last, _) = net.map_fields((64, 64))[-1]
+    assert (last.jump, last.size) == (output_stride, 47)
+
+
+def test_an_output_stride_that_the_strides_do_not_reach():
+    with pytest.raises(ConfigError, match=r"output_stride must be one of 2, 4, 8, which the strides reach.* got 3"):
+        replace(NET, output_stride=3)
+    with pytest.raises(ConfigError, match=r"one of 4, 8, 16"):
+        replace(NET, stem=StemConfig(pool="max_pool"), output_stride=2)
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.5, 1.0])
+def test_logits_come_back_to_where_they_were_taken(phase):
+    """A ramp over the image, seen at every second pixel from ``phase`` on, is the ramp again between its samples."""
+    coarse = jnp.broadcast_to((2 * jnp.arange(8.0) + phase)[None, :, None, None], (1, 8, 8, 1))
+    fields = (Field(size=3, jump=2, start=phase), Field(size=3, jump=2, start=phase))
+    found = interpolate_to_image(coarse, fields, (16, 16))
+    np.testing.assert_allclose(found[0, 2:14, 5, 0], np.arange(2.0, 14.0), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", UPSAMPLERS_OF_UNET[:-1])
+@pytest.mark.parametrize("downsample", ["strided_conv", "max_pool"])
+def test_the_way_up_does_not_move_a_map(name, downsample):
+    """Every upsampler puts the middle of what it spreads where the operator on the way down took it from."""
+    net = MiniResNet(replace(NET, decoder="unet", upsample=name, downsample=downsample), key=jax.random.key(0))
+    fields = net.map_fields((64, 64))
+    phase = net.ups[0].up.phase()[0]
+    moved = (fields[3][0].start - fields[2][0].start) / fields[2][0].jump - phase
+    assert moved == (-0.5 if (name, downsample) == ("nearest", "strided_conv") else 0), "nearest has blocks alone"
+
+
+def test_every_operator_has_a_way_up_and_its_rows_add_up():
+    for name in DOWNSAMPLERS:
+        net = abstract_model(replace(NET, decoder="unet", downsample=name), classes=5)
+        found = inspect_model(net, (30, 44))
+        assert found.params == count_params(net), name
+        assert found.layers[-1].output == (30, 44, 5), name
+
+
+@pytest.mark.parametrize(
+    "changes", [{"decoder": "resize"}, {"decoder": "resize", "output_stride": 2}, {"decoder": "unet"}]
+)
+def test_logits_for_each_pixel_of_any_size(changes):
+    net = MiniResNet(replace(NET, **changes), classes=5, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (2, 27, 38, 3))
+    assert net(x).shape == (2, 27, 38, 5)
+    assert net(x).dtype == jnp.float32
+    assert net(x, train=True).shape == (2, 27, 38, 5)
+
+
+def test_a_unet_of_adaptive_phases_moves_with_the_image():
+    """Trained or not, a circular shift of the map behind the stem moves the decoded map as far."""
+    config = replace(NET, stem=StemConfig(kernel=3, stride=1), decoder="unet", downsample="aps", padding="CIRCULAR")
+    net = MiniResNet(config, classes=5, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
+    logits = net(x)
+    for shift in ((1, 0), (3, 2)):
+        moved = net(jnp.roll(x, shift, (1, 2)))
+        np.testing.assert_allclose(moved, jnp.roll(logits, shift, (1, 2)), atol=1e-4)
+
+
+def test_a_shared_layer_starts_equal_with_and_without_a_decoder():
+    plain, dense = (MiniResNet(replace(NET, decoder=name), key=jax.random.key(3)) for name in (None, "unet"))
+    np.testing.assert_array_equal(plain.blocks[1].conv.kernel[...], dense.blocks[1].conv.kernel[...])
+
+
+def test_what_a_decoder_may_not_have():
+    with pytest.raises(ConfigError, match=r"decoder must be one of resize, unet, got 'fcn'"):
+        replace(NET, decoder="fcn")
+    with pytest.raises(ConfigError, match=r"upsample must be one of nearest, linear, blur, transposed_conv"):
+        replace(NET, decoder="unet", upsample="max_pool")
+    with pytest.raises(ConfigError, match=r"upsample must be another one unless model.downsample is aps or lps"):
+        replace(NET, decoder="unet", upsample="polyphase")
+    with pytest.raises(ConfigError, match=r"upsample must be None unless model.decoder is 'unet'"):
+        replace(NET, decoder="resize", upsample="blur")
