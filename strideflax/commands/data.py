@@ -76,9 +76,14 @@ def describe(dataset: "Dataset") -> dict[str, str]:
 
 
 def _classes(dataset: "Dataset") -> str:
-    """Return the classes' names, each with its number of training images where they differ."""
+    """Return the classes' names, each with its number of training images where they differ, or its share of their pixels."""
     import numpy as np
 
+    if dataset.train.has_masks:
+        pixels = np.bincount(dataset.train.labels.ravel(), minlength=len(dataset.classes))[: len(dataset.classes)]
+        shares = pixels / max(pixels.sum(), 1)
+        named = [f"{name} ({share:.1%})" for name, share in zip(dataset.classes, shares, strict=True)]
+        return ", ".join(named) + " of the labelled training pixels"
     counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes))
     separator = "; " if any("," in name for name in dataset.classes) else ", "
     if len(set(counts)) == 1:

@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> None:
 
 def _inspect(spec: str, overrides: Sequence[str], size: Sequence[int] | None) -> "Inspection":
     from strideflax.config_file import read_config
-    from strideflax.data import load_dataset
+    from strideflax.data import load_dataset, scenes
     from strideflax.inspection import inspect_model
     from strideflax.model import abstract_model, check_strides
 
@@ -85,6 +85,8 @@ def _inspect(spec: str, overrides: Sequence[str], size: Sequence[int] | None) ->
         with ImageBar() as bar:
             dataset = load_dataset(config.data, bar)
         size, ends = size or dataset.train.images.shape[1:3], dataset.model_arguments
+    elif config.data.name == "scenes":
+        size, ends = size or (scenes.SIDE, scenes.SIDE), {"classes": len(scenes.CLASSES)}
     found = inspect_model(abstract_model(config.model, **ends), size or (32, 32))
     check_strides(config.model, found.size)
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CHUNK = 1000  # images whose sums are taken at once
+VOID = 255  # in a mask, a pixel that nobody labelled
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Split:
 
     Attributes:
         images: uint8 ``[n, height, width, channels]``.
-        labels: int32 ``[n]``.
+        labels: int32 ``[n]``; or masks, the class of each pixel, uint8 ``[n, height, width]``, `VOID` where it has none.
         centres: float32 ``[n, 2]``, row and column of the object's centre in pixels; None where it is not known.
     """
 
@@ -24,6 +25,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether each pixel has a label, and not the image."""
+        return self.labels.ndim > 1
 
     def take(self, index: np.ndarray | slice) -> "Split":
         """Return the images at ``index``."""
@@ -37,7 +43,8 @@ class Split:
         images = self.images.repeat(factors[0], axis=1).repeat(factors[1], axis=2)
         scale = np.array(factors, np.float32)  # pixel p becomes the pixels scale p .. scale p + scale - 1
         centres = None if self.centres is None else self.centres * scale + (scale - 1) / 2
-        return Split(images, self.labels, centres)
+        labels = self.labels.repeat(factors[0], axis=1).repeat(factors[1], axis=2) if self.has_masks else self.labels
+        return Split(images, labels, centres)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import numpy as np
 from strideflax.config import DataConfig
 from strideflax.data.dataset import Dataset, Split, channel_statistics, fingerprint
 from strideflax.data.encoded_images import ImageProgress, no_image_progress
+from strideflax.data.masked_sources import MASKED_SOURCES
 from strideflax.data.own_images import split_own_images
 from strideflax.data.sources import own_images, published_source
 from strideflax.data.splitting import shuffled
@@ -24,6 +25,9 @@ def load_dataset(config: DataConfig, progress: ImageProgress = no_image_progress
     Raises:
         DataError: no images, damaged ones, or fewer than asked for; one line.
     """
+    if config.has_masks:
+        masked = MASKED_SOURCES[config.name](config)
+        return _dataset(config, config.name, masked.classes, masked.train, masked.val, masked.test, masked.description)
     if config.is_own:
         own = own_images(config, progress)
         splits = split_own_images(own, config)

@@ -63,8 +63,8 @@ def draw_shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
         row and column in pixels (the first pixel's centre is at 0).
     """
     place_seed, noise_seed = np.random.SeedSequence(seed).spawn(2)
-    uniform = _uniform(place_seed, count, 20)
-    noise = _bits(noise_seed, count, 3 * SIDE * SIDE // 8).view(np.uint8).reshape(count, SIDE, SIDE, 3)
+    uniform = uniform_numbers(place_seed, count, 20)
+    noise = random_bits(noise_seed, count, 3 * SIDE * SIDE // 8).view(np.uint8).reshape(count, SIDE, SIDE, 3)
     images = np.empty((count, SIDE, SIDE, 3), np.uint8)
     centres = np.empty((count, 2), np.float32)
     labels = np.arange(count, dtype=np.int32) % len(CLASSES)
@@ -77,45 +77,47 @@ def draw_shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def _draw(name: str, uniform: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Draw one class from 20 uniform numbers and a byte of noise per value; return images and centres."""
     shape, texture = name.split(", ")
-    radius = _between(*RADIUS, uniform[:, 0, None])
-    centres = _between(radius, SIDE - 1 - radius, uniform[:, 1:3])
+    radius = between(*RADIUS, uniform[:, 0, None])
+    centres = between(radius, SIDE - 1 - radius, uniform[:, 1:3])
     phase = np.floor(6 * uniform[:, 3:5]).astype(np.int64)  # 6 is a multiple of every period
-    background = _between(32, 224, uniform[:, 5:8])
-    slope = _between(-1, 1, uniform[:, 8:14]).reshape(-1, 2, 3)  # a pixel, along rows and along columns
-    colour = _between(64, 192, uniform[:, 14:17])
-    contrast = _between(*CONTRAST, abs(2 * uniform[:, 17:20] - 1)) * np.sign(uniform[:, 17:20] - 0.5)
+    background = between(32, 224, uniform[:, 5:8])
+    slope = between(-1, 1, uniform[:, 8:14]).reshape(-1, 2, 3)  # a pixel, along rows and along columns
+    colour = between(64, 192, uniform[:, 14:17])
+    contrast = between(*CONTRAST, abs(2 * uniform[:, 17:20] - 1)) * np.sign(uniform[:, 17:20] - 0.5)
 
     grid = np.arange(SIDE)
     offset = grid - centres[:, :, None]  # [images, rows or columns, pixels]
-    row, column = _outer(offset / radius[:, :, None])
+    row, column = outer(offset / radius[:, :, None])
     inside = SHAPES[shape](row, column)[..., None]
-    row, column = _outer(grid + phase[:, :, None])
+    row, column = outer(grid + phase[:, :, None])
     lit = TEXTURES[texture](row, column)[..., None]
-    row, column = _outer(grid - SIDE / 2 + 0 * offset)
-    ground = _pixel(background) + row[..., None] * _pixel(slope[:, 0]) + column[..., None] * _pixel(slope[:, 1])
-    figure = _pixel(colour) + np.where(lit, 0.5, -0.5) * _pixel(contrast)
+    row, column = outer(grid - SIDE / 2 + 0 * offset)
+    ground = pixel(background) + row[..., None] * pixel(slope[:, 0]) + column[..., None] * pixel(slope[:, 1])
+    figure = pixel(colour) + np.where(lit, 0.5, -0.5) * pixel(contrast)
     values = np.where(inside, figure, ground) + (noise / 256 - 0.5) * (2 * NOISE)
     return np.floor(np.clip(values, 0, 255)).astype(np.uint8), centres.astype(np.float32)
 
 
-def _between(low: float | np.ndarray, high: float | np.ndarray, uniform: np.ndarray) -> np.ndarray:
+def between(low: float | np.ndarray, high: float | np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return numbers in [low, high) from ``uniform`` ones in [0, 1)."""
     return low + (high - low) * uniform
 
 
-def _outer(axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def outer(axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return rows ``[n, h, 1]`` and columns ``[n, 1, w]`` from ``[n, 2, pixels]``."""
     return axes[:, 0, :, None], axes[:, 1, None, :]
 
 
-def _pixel(colour: np.ndarray) -> np.ndarray:
+def pixel(colour: np.ndarray) -> np.ndarray:
+    """Return colours ``[n, 1, 1, 3]`` from ``[n, 3]``."""
     return colour[:, None, None, :]
 
 
-def _bits(seed: np.random.SeedSequence, rows: int, columns: int) -> np.ndarray:
+def random_bits(seed: np.random.SeedSequence, rows: int, columns: int) -> np.ndarray:
     """Return little-endian uint64 ``[rows, columns]``; a longer draw starts with a shorter one."""
     return np.random.PCG64(seed).random_raw(rows * columns).astype("<u8").reshape(rows, columns)
 
 
-def _uniform(seed: np.random.SeedSequence, rows: int, columns: int) -> np.ndarray:
+def uniform_numbers(seed: np.random.SeedSequence, rows: int, columns: int) -> np.ndarray:
     """Return float64 ``[rows, columns]`` in [0, 1), multiples of 2^-53."""
-    return (_bits(seed, rows, columns) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (random_bits(seed, rows, columns) >> np.uint64(11)).astype(np.float64) * 2.0**-53
