@@ -181,6 +181,8 @@ class TrainingProgress:
     def epoch(self, record: dict[str, Any]) -> None:
         """Print an epoch's line."""
         val = "" if record["val_accuracy"] is None else f"  val accuracy {record['val_accuracy']:6.2%}"
+        if record.get("val_mean_iou") is not None:
+            val += f"  val mean IoU {record['val_mean_iou']:6.2%}"
         print_text(
             f"epoch {record['epoch']:2d}  loss {record['train_loss']:.3f}  train accuracy {record['train_accuracy']:6.2%}"
             f"{val}  {record['images_per_second']:,.0f} images/s"

@@ -154,7 +154,9 @@ def status_table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "", i
     grid = Table(caption=f"{caption}; {note}" if note else caption, box=None)
     for column in ("run", "status"):
         grid.add_column(column)
-    for column in ("epoch", "val accuracy", "test accuracy"):
+    segments = any(run.config.task == "segment" for run in runs)
+    score, words = ("mean_iou", "mean IoU") if segments else ("accuracy", "accuracy")
+    for column in ("epoch", f"val {words}", f"test {words}"):
         grid.add_column(column, justify="right")
     for run in shown[:rows]:
         records, result = read_metrics(run.folder), read_result(run.folder)
@@ -163,8 +165,8 @@ def status_table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "", i
             run.title,
             status[run.folder],
             f"{last['epoch']} of {run.config.epochs:g}" if last else "",
-            _percent(last.get("val_accuracy")),
-            _percent(result.test_accuracy if result else None),
+            _percent(last.get(f"val_{score}")),
+            _percent(getattr(result, f"test_{score}") if result else None),
         )
     return grid
 

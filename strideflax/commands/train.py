@@ -159,8 +159,9 @@ def _balanced(result: "TrainingResult") -> str:
 def _print_result(result: "TrainingResult", folder: Path) -> None:
     dataset = result.dataset or {}
     if result.status == "finished":
+        mean_iou = "" if result.test_mean_iou is None else f"test mean IoU {result.test_mean_iou:.2%}, "
         print_text(
-            f"test accuracy {result.test_accuracy:.2%}{_balanced(result)}, loss {result.test_loss:.4f}, on "
+            f"{mean_iou}test accuracy {result.test_accuracy:.2%}{_balanced(result)}, loss {result.test_loss:.4f}, on "
             f"{dataset['test_count']:,} images of {dataset['name']}; {result.train_seconds:,.0f} s of "
             f"training at {result.images_per_second:,.0f} images/s, {result.compile_seconds:.1f} s of compilation"
         )

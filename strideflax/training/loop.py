@@ -13,11 +13,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from strideflax.programs import Program, compiled, is_deterministic
+from strideflax.tasks import Evaluation
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.monitoring import Progress, Writer
 from strideflax.training.run_folder import append_metrics, check_same_images, forget_metrics_after
 from strideflax.training.setup import TrainingSetup
-from strideflax.training.step import Evaluation, Pixels, TrainState, TrainStep
+from strideflax.training.step import Pixels, TrainState, TrainStep
 
 _zeroed = Program(lambda total: total * 0)  # compiled, as 0 would be sent to the device each time
 STEPS_BETWEEN_CHECKS = 50  # how often the loop looks whether the loss is finite, which waits for the device
@@ -114,6 +115,8 @@ class TrainingLoop:
                 validation = self.evaluate(state, "validation", step)
                 record["val_loss"] = validation.loss if validation else None
                 record["val_accuracy"] = validation.accuracy if validation else None
+                if validation and validation.mean_iou is not None:
+                    record["val_mean_iou"] = validation.mean_iou
                 state = state._replace(loss_sum=_zeroed(state.loss_sum), correct_sum=_zeroed(state.correct_sum))
                 self._log(record)
             is_due = step == last_step and (epoch + 1) % setup.config.checkpoint_epochs == 0

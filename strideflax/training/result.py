@@ -1,7 +1,6 @@
 """What a run leaves: its result, and the trained model."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -24,10 +23,9 @@ from strideflax.model import MiniResNet, abstract_model
 from strideflax.programs import Program
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.run_folder import RunFolderError, read_json, read_run_config
-from strideflax.training.step import Evaluation, split_model
+from strideflax.training.step import split_model
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
-REMEDY = "try a smaller optimizer.learning_rate, or more epochs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +36,13 @@ class TrainingResult:
         status: "finished"; "diverged", if a loss was not finite; "failed", if the run could not be trained at all.
         error: what went wrong.
         traceback: the last lines of a failed run's.
-        warnings: what is suspicious about a finished run's numbers, see `suspicions`.
+        warnings: what is suspicious about a finished run's numbers, see `strideflax.tasks.Task.suspicions`.
         test_loss, test_accuracy: over every test image once, with the final weights.
         test_balanced_accuracy: the mean over the classes of each one's share of correct test images.
         test_by_class: numbers of test images, in the order of the classes: ``images`` of a class, those ``correct`` among them,
             and those ``predicted`` to be of it.
-        val_accuracy, val_loss, train_loss: of the last epoch. Accuracies are fractions.
+        test_mean_iou, val_mean_iou: of a run that segments, see `strideflax.tasks.mean_overlap`; it has no numbers by class.
+        val_accuracy, val_loss, train_loss: of the last epoch. Accuracies are fractions, of pixels where each has a class.
         seed, epochs, config_fingerprint: the configuration's.
         dataset: name, fingerprint, number of images of each split, where they came from, the names of the classes, an
             image's height, width and channels, and the mean and the deviation of the training pixels / 255 per channel.
@@ -66,6 +65,8 @@ class TrainingResult:
     test_accuracy: float | None = None
     test_balanced_accuracy: float | None = None
     test_by_class: dict[str, list[int]] | None = None
+    test_mean_iou: float | None = None
+    val_mean_iou: float | None = None
     val_accuracy: float | None = None
     val_loss: float | None = None
     train_loss: float | None = None
@@ -95,33 +96,17 @@ class TrainingResult:
         """Return plain values for ``result.json``.
 
         ``error``, ``traceback`` and ``warnings`` are left out where there are none, ``deterministic`` where XLA has no such
-        choice, and what a result from before does not have. A failed run, which was never begun, has no numbers.
+        choice, and what another task or an older result does not have. A failed run, which was never begun, has no numbers.
         """
         values = dataclasses.asdict(self)
         optional = ["error", "traceback", "warnings", "deterministic", "test_balanced_accuracy", "test_by_class"]
+        optional += ["test_mean_iou", "val_mean_iou"]
         if self.status == FAILED:
             optional = [name for name in values if name != "test_accuracy"]
         for name in optional:
             if values[name] is None:
                 del values[name]
         return values
-
-
-def suspicions(test: Evaluation) -> list[str] | None:
-    """Return a line on each sign that a run learned nothing, though its losses are finite; None if there is no sign.
-
-    Guessing among k classes is right once in k times; with n images the share varies by ``sqrt((1/k)(1 - 1/k)/n)``.
-    """
-    predicted = test.by_class.predicted
-    images, classes = int(predicted.sum()), len(predicted)
-    chance = 1 / classes
-    spread = math.sqrt(chance * (1 - chance) / images)
-    found = []
-    if predicted.max() == images:
-        found.append(f"every test image is taken for the same class; {REMEDY}")
-    elif test.accuracy < chance + 3 * spread:
-        found.append(f"the test accuracy of {test.accuracy:.1%} is that of guessing among {classes} classes; {REMEDY}")
-    return found or None
 
 
 def read_result(folder: Path) -> TrainingResult | None:
@@ -178,6 +163,8 @@ class FinishedRun:
 
     def predict(self, images: ArrayLike) -> Array:
         """Return the logits ``[batch, classes]``, float32, of images uint8 ``[batch, height, width, channels]``.
+
+        Of a run that segments they are ``[batch, height, width, classes]``.
 
         Example:
             >>> run = restore_run("runs/stride2-quick-1a2b3c4d5e6f")  # doctest: +SKIP

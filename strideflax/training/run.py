@@ -10,10 +10,11 @@ from strideflax.config import Config
 from strideflax.data import load_dataset
 from strideflax.environment import versions
 from strideflax.errors import UserError
+from strideflax.tasks import TASKS, ClassCounts, Evaluation
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.loop import STEPS_BETWEEN_CHECKS, Diverged, TrainingLoop, default_steps_per_dispatch
 from strideflax.training.monitoring import Progress, Silent, Writer
-from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, suspicions, write_result
+from strideflax.training.result import DIVERGED, FINISHED, TrainingResult, read_result, write_result
 from strideflax.training.run_folder import (
     check_folder,
     check_same_images,
@@ -23,7 +24,6 @@ from strideflax.training.run_folder import (
     read_run_config,
 )
 from strideflax.training.setup import prepare
-from strideflax.training.step import ClassCounts, Evaluation
 
 
 def train(
@@ -130,11 +130,13 @@ def _result(loop: TrainingLoop, step: int, error: str | None, test: Evaluation |
     return TrainingResult(
         status=FINISHED if error is None else DIVERGED,
         error=error,
-        warnings=suspicions(test) if test else None,
+        warnings=TASKS[config.task].suspicions(test) if test else None,
         test_loss=test.loss if test else None,
         test_accuracy=test.accuracy if test else None,
         test_balanced_accuracy=test.balanced_accuracy if test else None,
-        test_by_class=_as_lists(test.by_class) if test else None,
+        test_by_class=_as_lists(test.by_class) if test and test.by_class else None,
+        test_mean_iou=test.mean_iou if test else None,
+        val_mean_iou=last.get("val_mean_iou"),
         val_accuracy=last.get("val_accuracy"),
         val_loss=last.get("val_loss"),
         train_loss=last.get("train_loss"),

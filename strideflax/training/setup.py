@@ -15,13 +15,13 @@ from strideflax.data import Dataset, Split, load_dataset
 from strideflax.data.encoded_images import ImageProgress, no_image_progress
 from strideflax.environment import describe_device
 from strideflax.inspection import count_macs, count_params
-from strideflax.model import abstract_model, check_strides
+from strideflax.model import ModelConfig, abstract_model, check_strides
 from strideflax.programs import Program
+from strideflax.tasks import TASKS, Evaluation
 from strideflax.training.monitoring import Plan
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
     EvalStep,
-    Evaluation,
     Pixels,
     TrainState,
     TrainStep,
@@ -84,7 +84,8 @@ class TrainingSetup:
         """Evaluate every image of ``split`` once; None without images."""
         if len(split) == 0:
             return None
-        return evaluate(self.eval_step, state, self.pixels(split), self.eval_batch_size, self.replicated)
+        pixels, task = self.pixels(split), TASKS[self.config.task]
+        return evaluate(task, self.eval_step, state, pixels, self.eval_batch_size, self.replicated)
 
 
 def prepare(config: Config, progress: ImageProgress = no_image_progress) -> TrainingSetup:
@@ -112,7 +113,7 @@ def prepare(config: Config, progress: ImageProgress = no_image_progress) -> Trai
         lambda key: initial_state(config, optimizer, key, **dataset.model_arguments), out_shardings=replicated
     )
     eval_batch_size = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
-    eval_step = make_eval_step(graph, eval_batch_size, dataset.mean, dataset.std, sharding)
+    eval_step = make_eval_step(TASKS[config.task], graph, eval_batch_size, dataset.mean, dataset.std, sharding)
     return TrainingSetup(
         config=config,
         dataset=dataset,
@@ -129,12 +130,20 @@ def prepare(config: Config, progress: ImageProgress = no_image_progress) -> Trai
     )
 
 
+def _dense_part(config: ModelConfig) -> str:
+    """Return in words what makes a classifier of pixels of the net; nothing for a classifier of images."""
+    if config.decoder is None:
+        return ""
+    dilated = "" if config.output_stride is None else f", output stride {config.output_stride} by dilation"
+    return f"{dilated}, {config.decoder} decoder"
+
+
 def _plan(config: Config, dataset: Dataset, total_steps: int) -> Plan:
     model = abstract_model(config.model, **dataset.model_arguments)
     stem = config.model.stem
     return Plan(
         model=f"mini-ResNet, {stem.kernel}x{stem.kernel}/{stem.stride} stem, "
-        f"widths {'/'.join(map(str, config.model.widths))}, {config.model.downsample}",
+        f"widths {'/'.join(map(str, config.model.widths))}, {config.model.downsample}{_dense_part(config.model)}",
         params=count_params(model),
         macs=count_macs(model, dataset.train.images.shape[1:3]),
         dataset={

@@ -13,8 +13,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from strideflax.config import Config
-from strideflax.data.augment import augment, normalize
+from strideflax.data.augment import normalize
 from strideflax.model import MiniResNet, abstract_model
+from strideflax.tasks import TASKS, Evaluation, Task
 
 # One random stream for each purpose, so that changing one (an operator's, say) leaves the others as they are.
 INIT_STREAM, ORDER_STREAM, AUGMENT_STREAM, OPERATOR_STREAM = range(4)
@@ -40,50 +41,14 @@ class TrainState(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """A split on the devices: images uint8 ``[n, height, width, channels]`` and labels int32 ``[n]``."""
+    """A split on the devices: images uint8 ``[n, height, width, channels]``, and a label for each or a mask, as in `Split`."""
 
     images: Array
     labels: Array
 
 
-class ClassCounts(NamedTuple):
-    """Numbers of images by class, int ``[classes]``.
-
-    Attributes:
-        images: of the class.
-        correct: of the class, and taken for it.
-        predicted: taken for the class, of whichever they are.
-    """
-
-    images: Any
-    correct: Any
-    predicted: Any
-
-
-class Totals(NamedTuple):
-    """Sums over the images of a batch, the first two float32; divide by the count once, at the end."""
-
-    loss_sum: Array
-    correct_sum: Array
-    by_class: ClassCounts
-
-
-class Evaluation(NamedTuple):
-    """Means over the images of a split, and the numbers of images by class."""
-
-    loss: float
-    accuracy: float
-    by_class: ClassCounts
-
-    @property
-    def balanced_accuracy(self) -> float:
-        """The mean over the classes that have images of the share of a class's images that are taken for it."""
-        there = self.by_class.images > 0
-        return float((self.by_class.correct[there] / self.by_class.images[there]).mean())
-
-
 TrainStep = Callable[[TrainState, Pixels, Array, Array], TrainState]
-EvalStep = Callable[[Any, Any, Pixels, ArrayLike], Totals]
+EvalStep = Callable[[Any, Any, Pixels, ArrayLike], Any]
 
 
 def model_structure(config: Config, *, classes: int = 10, in_features: int = 3) -> nnx.GraphDef:
@@ -113,12 +78,6 @@ def epoch_order(key: Array, epoch: int, count: int) -> Array:
     return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, ORDER_STREAM), epoch), count)
 
 
-def smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> Array:
-    """Return the cross-entropy per image ``[batch]`` against labels with ``smoothing`` spread over all classes."""
-    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), smoothing)
-    return optax.losses.softmax_cross_entropy(logits, targets)
-
-
 def make_train_step(
     config: Config,
     graph: nnx.GraphDef,
@@ -139,14 +98,14 @@ def make_train_step(
         mean, std: of the training pixels, per channel.
         sharding: how to lay a batch over the devices; None on one device.
     """
-    size = config.batch_size
+    size, task = config.batch_size, TASKS[config.task]
 
     def loss_of(params: Any, stats: Any, images: Array, labels: Array, key: Array) -> tuple[Array, tuple[Any, Array]]:
         model = nnx.merge(graph, params, stats, copy=True)
         logits = model(images, train=True, key=key)
         _, _, stats = split_model(model)
-        loss = smoothed_cross_entropy(logits, labels, config.optimizer.label_smoothing).mean()
-        return loss, (stats, (logits.argmax(-1) == labels).mean(dtype=jnp.float32))
+        loss, accuracy = task.loss(logits, labels, config.optimizer.label_smoothing)
+        return loss, (stats, accuracy)
 
     def step(state: TrainState, train: Pixels, order: Array, key: Array) -> TrainState:
         steps_per_epoch = order.size // size
@@ -155,10 +114,10 @@ def make_train_step(
             batch = jax.lax.with_sharding_constraint(batch, sharding)
         augment_key = jax.random.fold_in(jax.random.fold_in(key, AUGMENT_STREAM), state.step)
         operator_key = jax.random.fold_in(jax.random.fold_in(key, OPERATOR_STREAM), state.step)
-        images = augment(train.images[batch], augment_key, config.augment)
+        images, labels = task.augment(train.images[batch], train.labels[batch], augment_key, config.augment)
         gradient = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (stats, accuracy)), grads = gradient(
-            state.params, state.stats, normalize(images, mean, std), train.labels[batch], operator_key
+            state.params, state.stats, normalize(images, mean, std), labels, operator_key
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         return TrainState(
@@ -185,57 +144,46 @@ def repeat_step(step: TrainStep, count: int) -> TrainStep:
 
 
 def make_eval_step(
+    task: Task,
     graph: nnx.GraphDef,
     batch_size: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     sharding: NamedSharding | None = None,
 ) -> EvalStep:
-    """Return ``step(params, stats, split, start) -> Totals`` over the images ``start ... start + batch_size``.
+    """Return ``step(params, stats, split, start)``, the task's totals over the images ``start ... start + batch_size``.
 
     Places past the end count nothing, so every image counts once whatever the batch size.
     """
 
-    def step(params: Any, stats: Any, split: Pixels, start: ArrayLike) -> Totals:
+    def step(params: Any, stats: Any, split: Pixels, start: ArrayLike) -> Any:
         place = start + jnp.arange(batch_size)
         if sharding is not None:
             place = jax.lax.with_sharding_constraint(place, sharding)
-        real = place < split.labels.size
-        place = jnp.minimum(place, split.labels.size - 1)
+        real = jnp.asarray(place < len(split.labels))
+        place = jnp.minimum(place, len(split.labels) - 1)
         model = nnx.merge(graph, params, stats)
         logits = model(normalize(split.images[place], mean, std))
-        labels = split.labels[place]
-        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
-        predicted = logits.argmax(-1)
-        correct = real & (predicted == labels)
-
-        def by_class(classes: Array, counted: ArrayLike) -> Array:
-            return jnp.zeros(logits.shape[-1], jnp.int32).at[classes].add(jnp.asarray(counted, jnp.int32))
-
-        return Totals(
-            loss_sum=jnp.where(real, losses, 0.0).sum(),
-            correct_sum=correct.sum(dtype=jnp.float32),
-            by_class=ClassCounts(by_class(labels, real), by_class(labels, correct), by_class(predicted, real)),
-        )
+        return task.totals(logits, split.labels[place], real)
 
     return step
 
 
 def evaluate(
-    eval_step: EvalStep, state: TrainState, split: Pixels, batch_size: int, replicated: NamedSharding | None = None
+    task: Task,
+    eval_step: EvalStep,
+    state: TrainState,
+    split: Pixels,
+    batch_size: int,
+    replicated: NamedSharding | None = None,
 ) -> Evaluation:
     """Evaluate every image of ``split`` once."""
-    count = split.labels.size
+    count = len(split.labels)
     batches = []
     for start in range(0, count, batch_size):
         batches.append(eval_step(state.params, state.stats, split, jax.device_put(np.int32(start), replicated)))
-    loss_sum = correct_sum = 0.0
-    by_class = ClassCounts(*np.zeros((3, 1), np.int64))
-    for totals in jax.device_get(batches):  # once all are on their way, so that the device never waits for Python
-        loss_sum += float(totals.loss_sum)
-        correct_sum += float(totals.correct_sum)
-        by_class = jax.tree.map(np.add, by_class, totals.by_class)
-    return Evaluation(loss_sum / count, correct_sum / count, by_class)
+    totals = jax.device_get(batches)  # once all are on their way, so that the device never waits for Python
+    return task.evaluation(totals, count)
 
 
 def data_sharding(batch_size: int) -> tuple[NamedSharding | None, NamedSharding | None]:

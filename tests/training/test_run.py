@@ -10,10 +10,9 @@ import pytest
 
 from strideflax.config import ConfigError
 from strideflax.errors import UserError
+from strideflax.tasks import TASKS, ClassCounts, Evaluation
 from strideflax.training import Interrupted, restore_run, train
-from strideflax.training.result import suspicions
 from strideflax.training.run_folder import RunFolderError, read_json, read_metrics
-from strideflax.training.step import ClassCounts, Evaluation
 
 
 class Notes:
@@ -289,7 +288,8 @@ def test_a_run_that_takes_every_image_for_one_class_finishes_with_a_warning(tiny
     ],
 )
 def test_what_is_suspicious_about_a_finished_run(accuracy, predicted, expected):
-    found = suspicions(Evaluation(1.0, accuracy, ClassCounts(None, None, np.array(predicted))))
+    counts = ClassCounts(None, None, np.array(predicted))
+    found = TASKS["classify"].suspicions(Evaluation(1.0, accuracy, counts))
     assert found is None if expected is None else expected in found[0]
 
 

@@ -3,6 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from strideflax.tasks import TASKS
+from strideflax.tasks.classify import smoothed_cross_entropy
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
     Pixels,
@@ -13,7 +15,6 @@ from strideflax.training.step import (
     make_eval_step,
     make_train_step,
     model_structure,
-    smoothed_cross_entropy,
 )
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -44,9 +45,9 @@ def test_smoothing_spreads_its_share_over_all_classes():
 
 def test_evaluation_counts_every_image_once_whatever_the_batch(parts, split):
     _, _, graph, state = parts
-    results = [
-        evaluate(jax.jit(make_eval_step(graph, size, MEAN, STD)), state, split, size) for size in (70, 32, 1 + 70)
-    ]
+    task, results = TASKS["classify"], []
+    for size in (70, 32, 1 + 70):
+        results.append(evaluate(task, jax.jit(make_eval_step(task, graph, size, MEAN, STD)), state, split, size))
     for found in results:
         assert found.loss == pytest.approx(results[0].loss, rel=1e-5)
         assert found.accuracy == results[0].accuracy
