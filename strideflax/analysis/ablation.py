@@ -7,18 +7,18 @@ import pandas as pd
 from strideflax.analysis.comparison import compare_paired, summarize
 from strideflax.analysis.fields import changes_results, in_words
 from strideflax.analysis.run_table import COSTS, FINISHED, is_missing
+from strideflax.analysis.scores import ACCURACY, VALIDATION_COLUMNS, Score, score_of
 from strideflax.config_values import NOT_SET
 from strideflax.errors import UserError
 from strideflax.wording import stands_for, written
 
 BASELINE = "strided_conv"
 OPERATOR = "operator"
-TEST, VALIDATION = "test_accuracy", "val_accuracy"
 LATENCY = "cost.inference_batch_1.median_ms"
 BATCH_LATENCY = "cost.inference.median_ms"
-CONSISTENCY = "shift_consistency.reflect.consistency.4"
+CONSISTENCY = ACCURACY.consistency
 BALANCED = "test_balanced_accuracy"
-MEASURED = (*COSTS, BALANCED, LATENCY, BATCH_LATENCY, CONSISTENCY)
+MEASURED = (*COSTS, BALANCED, LATENCY, BATCH_LATENCY)  # and the score's consistency
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,19 @@ class Ablation:
         runs: one row per run, as `strideflax.results.load` gives them, and its ``operator``.
         baseline: the operator that the others are compared with.
         settings: columns that vary for the baseline as well; operators are compared within each of their combinations.
-        ranked_by: the accuracy that orders the operators and chooses the best one: "val_accuracy", so that the test
-            images have no say in it, or "test_accuracy" where runs have no validation images.
+        score: what the runs are judged by.
+        ranked_by: the column that orders the operators and chooses the best one: the score on validation images, so that the
+            test images have no say in it, or on test images where runs have no validation images.
         table: one row per setting and operator, settings in order, then operators as in `operators`. It has the columns
             of `summarize` and `compare_paired` (the interval of the difference is ``difference_low`` and
-            ``difference_high``), ``validation``, the mean validation accuracy, and for each column of `MEASURED` its
+            ``difference_high``), ``validation``, the mean validation score, and for each column of `MEASURED` its
             mean, and as ``COLUMN, sd`` and ``COLUMN, n`` its standard deviation and the number of runs that have it.
     """
 
     runs: pd.DataFrame
     baseline: str
     settings: tuple[str, ...]
+    score: Score
     ranked_by: str
     table: pd.DataFrame
 
@@ -94,7 +96,8 @@ def read_ablation(
         factor: the column whose levels are compared.
         baseline: the level that the others are compared with, or a text that names it, such as ``"0.10"`` for 0.1;
             None takes "strided_conv", or the first level if no run has that.
-        ranked_by: "val_accuracy" or "test_accuracy", see `Ablation`; None takes the first that all operators have.
+        ranked_by: "val_accuracy" or "test_accuracy" (or "val_mean_iou" or "test_mean_iou"), see `Ablation`; None takes the
+            first that all operators have.
 
     Raises:
         UserError: no run has finished, there is no such column or level, or runs can't be told apart.
@@ -113,12 +116,13 @@ def read_ablation(
     settings = _without_repetitions(readable, varying_for_reference)
     usual = {name: of_reference[name].iloc[0] for name in fields if name not in varying_for_reference}
     runs = frame.assign(**{OPERATOR: _operators(frame, factor, usual)})
-    table = _table(runs, written(reference), settings)
+    score = score_of(runs)
+    table = _table(runs, written(reference), settings, score)
     if ranked_by is None:
         has_validation = table.loc[table["mean"].notna(), "validation"].notna().all()
-        ranked_by = VALIDATION if has_validation else TEST
+        ranked_by = score.validation if has_validation else score.test
     table = _sorted(table, settings, _ranked(table, written(reference), ranked_by))
-    return Ablation(runs, written(reference), settings, ranked_by, table)
+    return Ablation(runs, written(reference), settings, score, ranked_by, table)
 
 
 def _in_order(levels: list[object]) -> list[object]:
@@ -177,24 +181,25 @@ def _operators(frame: pd.DataFrame, factor: str, usual: dict[str, object]) -> li
     return operators
 
 
-def _table(runs: pd.DataFrame, baseline: str, settings: tuple[str, ...]) -> pd.DataFrame:
+def _table(runs: pd.DataFrame, baseline: str, settings: tuple[str, ...], score: Score) -> pd.DataFrame:
     """Return `Ablation.table` in no particular order."""
     known = runs[runs[OPERATOR].notna()]
     by = [*settings, OPERATOR]
     try:
-        differences = compare_paired(known, baseline, OPERATOR, within=settings)
+        differences = compare_paired(known, baseline, OPERATOR, score.test, within=settings)
     except ValueError as error:
         raise UserError(f"these runs can't be compared: {error}") from None
     differences = differences.rename(columns={"low": "difference_low", "high": "difference_high"}).drop(columns="sd")
-    finished = known[known["status"] == FINISHED].reindex(columns=[*by, VALIDATION, *MEASURED])
-    groups = finished.astype(dict.fromkeys([VALIDATION, *MEASURED], float)).groupby(by, sort=False, dropna=False)
-    columns = {"validation": groups[VALIDATION].mean()}
-    for name in MEASURED:
+    measured = (*MEASURED, score.consistency)
+    finished = known[known["status"] == FINISHED].reindex(columns=[*by, score.validation, *measured])
+    groups = finished.astype(dict.fromkeys([score.validation, *measured], float)).groupby(by, sort=False, dropna=False)
+    columns = {"validation": groups[score.validation].mean()}
+    for name in measured:
         columns[name] = groups[name].mean()
         columns[f"{name}, sd"] = groups[name].std()
         columns[f"{name}, n"] = groups[name].count()
     means = pd.DataFrame(columns).reset_index()
-    return summarize(known, by).merge(differences, how="left", on=by).merge(means, how="left", on=by)
+    return summarize(known, by, score.test).merge(differences, how="left", on=by).merge(means, how="left", on=by)
 
 
 def _sorted(table: pd.DataFrame, settings: tuple[str, ...], operators: list[str]) -> pd.DataFrame:
@@ -210,7 +215,7 @@ def _sorted(table: pd.DataFrame, settings: tuple[str, ...], operators: list[str]
 
 
 def _ranked(table: pd.DataFrame, baseline: str, ranked_by: str) -> list[str]:
-    column = "validation" if ranked_by == VALIDATION else "mean"
+    column = "validation" if ranked_by in VALIDATION_COLUMNS else "mean"
     means = table.groupby(OPERATOR)[column].mean().sort_values(ascending=False)
     others = [name for name in means.index if name != baseline]
     return [baseline, *others]

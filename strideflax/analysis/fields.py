@@ -5,7 +5,7 @@ from strideflax.wording import written
 GROUPS = ("model.", "data.", "augment.", "optimizer.")
 SINGLE_FIELDS = ("epochs", "batch_size")
 WITHOUT_EFFECT = ("data.dir",)  # the same images from another folder
-SHARES = ("accuracy", "consistency", "alias_energy", "mean_error", "calibration_error")
+SHARES = ("accuracy", "mean_iou", "consistency", "alias_energy", "mean_error", "calibration_error")
 
 
 def changes_results(column: str) -> bool:

@@ -20,7 +20,7 @@ from strideflax.config_values import flat
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
-    parser.add_argument("--measures", metavar="A,B", help="which (default: all; a wrong name lists them)")
+    parser.add_argument("--measures", metavar="A,B", help="which (default: all that fit; a wrong name lists them)")
     parser.add_argument(
         "--images", type=at_least_one, metavar="N", help="test images at most (default: each measure's)"
     )
@@ -40,13 +40,15 @@ def main(args: argparse.Namespace) -> None:
     """Measure, write the results into the run folder, and print a table of them."""
     with loading():
         from strideflax.measuring.evaluation import evaluate_run
-        from strideflax.measuring.measures import MEASURES, check_measures
+        from strideflax.measuring.measures import MEASURES, check_measures, measures_of
         from strideflax.measuring.subject import load_images
         from strideflax.training import restore_run
 
-    names = list(MEASURES) if args.measures is None else args.measures.split(",")
-    check_measures(names)
+    if args.measures is not None:
+        check_measures(args.measures.split(","))  # before a run is read
     run = restore_run(args.run, args.config_file)
+    names = list(measures_of(run.config.task)) if args.measures is None else args.measures.split(",")
+    check_measures(names, run.config.task)
     bar = Progress(
         TextColumn("  {task.description:18}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
         console=console, transient=True, disable=not console.is_terminal,

@@ -143,12 +143,22 @@ def _call_cost(function: Any, *arguments: Any, repeats: int) -> dict[str, float]
     return {"compile_seconds": seconds, **spread(times)}
 
 
+def _images_to_time(subject: Subject) -> Dataset:
+    """Return embedded images of the run's size; with empty masks, if the run's images have masks."""
+    shapes = subject.shapes
+    if not subject.run.config.data.has_masks:
+        return shapes
+    images = shapes.train.images
+    train = Split(images, np.zeros(images.shape[:-1], np.uint8))
+    return replace(shapes, train=train)
+
+
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run's net at batch 1 and at its training batch, and its training step.
 
     The images are embedded ones of the run's size, as their pixels do not change the time.
     """
-    config, shapes = subject.run.config, subject.shapes
+    config, shapes = subject.run.config, _images_to_time(subject)
     predict = predictor(subject.run.model, shapes.mean, shapes.std)
     result: dict[str, Any] = {
         "protocol": f"compiled ahead of time, {WARMUP} warm-up calls, {REPEATS} calls blocked until ready, median and "

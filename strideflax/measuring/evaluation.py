@@ -11,14 +11,14 @@ import jax
 from strideflax.data import DataError, Dataset
 from strideflax.environment import describe_device
 from strideflax.files import write_json
-from strideflax.measuring.measures import MEASURES, check_measures
+from strideflax.measuring.measures import MEASURES, check_measures, measures_of
 from strideflax.measuring.subject import Subject, load_images
 from strideflax.training import FinishedRun
 
 
 def evaluate_run(
     run: FinishedRun,
-    names: Sequence[str] = tuple(MEASURES),
+    names: Sequence[str] | None = None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
     *,
     load: Callable[[], Dataset] | None = None,
@@ -29,7 +29,7 @@ def evaluate_run(
 
     Args:
         run: the run, from `strideflax.training.restore_run`.
-        names: of `MEASURES`.
+        names: of `MEASURES`; None takes all that fit the run's task.
         progress: told a measure's name and how far it is, as (name, done, total).
         load: returns the data set that the run was trained on; None loads it from where the run found it.
         images: test images that a measure uses at most, None for each measure's own number; stated in its protocol.
@@ -39,10 +39,12 @@ def evaluate_run(
         The results by name: ``measure``, ``protocol``, the values, ``seconds`` and ``device``.
 
     Raises:
-        UserError: an unknown measure; images that are not there, or are not those of the run; or a folder that is not
-            CIFAR-10-C or does not fit the run. Images are only looked for if one of the measures needs them.
+        UserError: a measure that is unknown or not for this task; images that are not there, or are not those of the
+            run; or a folder that is not CIFAR-10-C or does not fit the run. Images are only looked for if one of the
+            measures needs them.
     """
-    check_measures(names)
+    names = measures_of(run.config.task) if names is None else names
+    check_measures(names, run.config.task)
     subject = Subject(run, load or partial(load_images, run), max_images=images, cifar10_c=cifar10_c)
     _require_images(subject, names)
     results = {}
@@ -64,5 +66,5 @@ def _require_images(subject: Subject, names: Sequence[str]) -> None:
     try:
         subject.dataset  # noqa: B018, a cached property
     except DataError as error:
-        without = [name for name, measure in MEASURES.items() if not measure.needs_images]
+        without = [name for name in measures_of(subject.run.config.task) if not MEASURES[name].needs_images]
         raise DataError(f"{error}; without images there are --measures {','.join(without)}") from None

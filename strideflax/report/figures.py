@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from strideflax.analysis.ablation import BATCH_LATENCY, CONSISTENCY, LATENCY, OPERATOR, Ablation, Condition
+from strideflax.analysis.ablation import BATCH_LATENCY, LATENCY, OPERATOR, Ablation, Condition
 from strideflax.analysis.fields import is_share
 from strideflax.analysis.run_table import FINISHED
+from strideflax.analysis.scores import capitalized
 from strideflax.report.canvas import (
     BLACK,
     COLOURS,
@@ -31,35 +32,35 @@ class Tradeoff:
 
     Attributes:
         name: of its file.
-        title: of the figure.
+        against: of the score, in the figure's title.
         axis: what is written below it.
         scale: from the column's unit to the axis's.
         more_is_better: whether the column is a gain and not a cost.
     """
 
     name: str
-    title: str
+    against: str
     axis: str
     scale: float = 1.0
     more_is_better: bool = False
 
 
 TRADEOFFS = {
-    "macs": Tradeoff("macs", "Accuracy against computation", "million MACs for one image", 1e-6),
-    LATENCY: Tradeoff("latency", "Accuracy against latency", "median latency of one image in ms"),
+    "macs": Tradeoff("macs", "computation", "million MACs for one image", 1e-6),
+    LATENCY: Tradeoff("latency", "latency", "median latency of one image in ms"),
     BATCH_LATENCY: Tradeoff(
         "batch_latency",
-        "Accuracy against latency of a batch",
+        "latency of a batch",
         "median latency of a training batch's inference in ms",
     ),
-    CONSISTENCY: Tradeoff(
-        "shift_consistency",
-        "Accuracy against shift consistency",
-        "shift consistency in %, reflected border, up to 4 pixels",
-        100,
-        more_is_better=True,
-    ),
 }
+TRADEOFF_WITH_CONSISTENCY = Tradeoff(
+    "shift_consistency",
+    "shift consistency",
+    "shift consistency in %, reflected border, up to 4 pixels",
+    100,
+    more_is_better=True,
+)
 
 
 def draw_figures(ablation: Ablation, curves: pd.DataFrame | None) -> tuple[list[Drawing], list[str]]:
@@ -70,12 +71,13 @@ def draw_figures(ablation: Ablation, curves: pd.DataFrame | None) -> tuple[list[
         drawings += [draw_differences(ablation), draw_seeds(ablation)]
     else:
         left_out.append("differences and paired seeds: there is only one operator")
-    for column, tradeoff in TRADEOFFS.items():
+    score = ablation.score
+    for column in (*TRADEOFFS, score.consistency):
         if ablation.table[column].isna().all():
-            left_out.append(f"{tradeoff.title[0].lower()}{tradeoff.title[1:]}: no run has {column}")
+            left_out.append(f"{score.words} against {_tradeoff(ablation, column).against}: no run has {column}")
         else:
             drawings.append(draw_tradeoff(ablation, column))
-    if curves is None or "val_accuracy" not in curves or curves["val_accuracy"].isna().all():
+    if curves is None or score.validation not in curves or curves[score.validation].isna().all():
         left_out.append(
             "learning curves: they are in the run folders, and these results come without validation curves"
         )
@@ -84,16 +86,21 @@ def draw_figures(ablation: Ablation, curves: pd.DataFrame | None) -> tuple[list[
     return drawings, left_out
 
 
+def _tradeoff(ablation: Ablation, column: str) -> Tradeoff:
+    return TRADEOFF_WITH_CONSISTENCY if column == ablation.score.consistency else TRADEOFFS[column]
+
+
 @matplotlib.rc_context(STYLE)
 def draw_accuracy(ablation: Ablation) -> Drawing:
-    """Draw each operator's mean test accuracy and its interval, one colour per setting."""
+    """Draw each operator's mean test score and its interval, one colour per setting."""
     names = ablation.operators[::-1]
     figure, (axes,) = new_figure(1, height=0.9 + 0.28 * len(names))
     _draw_intervals(axes, ablation, names, ["mean", "low", "high"])
-    axes.set_xlabel("test accuracy in %")
+    words = ablation.score.words
+    axes.set_xlabel(f"test {words} in %")
     axes.set_xlim(percent_limits(axes.get_xlim()))
-    caption = "Mean test accuracy over seeds; bars are 95 % intervals of the mean (Student's t, cut at 0 and 100 %)."
-    return as_drawing(figure, "accuracy", "Test accuracy", caption)
+    caption = f"Mean test {words} over seeds; bars are 95 % intervals of the mean (Student's t, cut at 0 and 100 %)."
+    return as_drawing(figure, "accuracy", f"Test {words}", caption)
 
 
 @matplotlib.rc_context(STYLE)
@@ -134,7 +141,7 @@ def draw_seeds(ablation: Ablation) -> Drawing:
     conditions = ablation.conditions()
     figure, panels = new_figure(len(conditions), height=0.7 + 0.2 * len(names))
     for axes, condition in zip(panels, conditions, strict=True):
-        table = condition.runs.pivot(index=OPERATOR, columns="seed", values="test_accuracy").reindex(names) * 100
+        table = condition.runs.pivot(index=OPERATOR, columns="seed", values=ablation.score.test).reindex(names) * 100
         for seed in table:
             axes.plot(table[seed], range(len(names)), color="#bbbbbb", linewidth=0.8, zorder=1)
         for height, name in enumerate(names):
@@ -143,7 +150,7 @@ def draw_seeds(ablation: Ablation) -> Drawing:
             axes.plot(points, [height] * len(points), "o", color=colour, markersize=4, alpha=0.85, clip_on=False)
         _name_rows(axes, names)
         axes.set_xlim(percent_limits(axes.get_xlim()))
-        axes.set(title=condition.name, xlabel="test accuracy in %")
+        axes.set(title=condition.name, xlabel=f"test {ablation.score.words} in %")
     caption = "One point per run; a line joins the runs of one seed, which saw the same images in the same order."
     return as_drawing(figure, "seeds", "Every seed", caption)
 
@@ -159,28 +166,28 @@ def _name_rows(axes: Axes, names: list[str]) -> None:
 
 @matplotlib.rc_context(STYLE)
 def draw_tradeoff(ablation: Ablation, column: str) -> Drawing:
-    """Draw accuracy against a cost (or, for consistency, a second gain) and the Pareto front.
+    """Draw the score against a cost (or, for consistency, a second gain) and the Pareto front.
 
     Args:
         ablation: what to draw.
-        column: one of `TRADEOFFS`.
+        column: one of `TRADEOFFS`, or the score's consistency.
     """
-    tradeoff = TRADEOFFS[column]
+    tradeoff = _tradeoff(ablation, column)
     conditions = ablation.conditions()
     figure, panels = new_figure(len(conditions), height=2.4 + 0.06 * len(ablation.operators))
     for axes, condition in zip(panels, conditions, strict=True):
         _draw_tradeoff_panel(axes, ablation, condition, column)
-        axes.set(title=condition.name, xlabel=tradeoff.axis, ylabel="test accuracy in %")
+        axes.set(title=condition.name, xlabel=tradeoff.axis, ylabel=f"test {ablation.score.words} in %")
     better = "right" if tradeoff.more_is_better else "left"
     caption = (
         f"Up and to the {better} is better. No point beats the large ones, the Pareto front, in both. Upright bars are 95 % "
-        "intervals of the mean accuracy, level ones the standard deviation over runs."
+        f"intervals of the mean {ablation.score.words}, level ones the standard deviation over runs."
     )
-    return as_drawing(figure, tradeoff.name, tradeoff.title, caption)
+    return as_drawing(figure, tradeoff.name, f"{capitalized(ablation.score.words)} against {tradeoff.against}", caption)
 
 
 def _draw_tradeoff_panel(axes: Axes, ablation: Ablation, condition: Condition, column: str) -> None:
-    tradeoff = TRADEOFFS[column]
+    tradeoff = _tradeoff(ablation, column)
     known = condition.rows.dropna(subset=[column, "mean"])
     x, y = known[column].to_numpy() * tradeoff.scale, known["mean"].to_numpy() * 100
     front = pareto_front(-x if tradeoff.more_is_better else x, y)
@@ -202,15 +209,17 @@ def _draw_tradeoff_panel(axes: Axes, ablation: Ablation, condition: Condition, c
 
 @matplotlib.rc_context(STYLE)
 def draw_curves(ablation: Ablation, curves: pd.DataFrame) -> Drawing:
-    """Draw the validation accuracy after each epoch, averaged over the finished runs of each operator."""
+    """Draw the validation score after each epoch, averaged over the finished runs of each operator."""
     conditions = ablation.conditions()
     figure, panels = new_figure(len(conditions), height=2.4 + 0.06 * len(ablation.operators))
     for axes, condition in zip(panels, conditions, strict=True):
         finished = condition.runs.loc[condition.runs["status"] == FINISHED, ["run", OPERATOR]]
         joined = curves.merge(finished, on="run")
-        _draw_curves_panel(axes, ablation, joined.groupby([OPERATOR, "epoch"])["val_accuracy"].mean().unstack(0) * 100)
+        _draw_curves_panel(
+            axes, ablation, joined.groupby([OPERATOR, "epoch"])[ablation.score.validation].mean().unstack(0) * 100
+        )
         axes.set_title(condition.name)
-    caption = "Validation accuracy after each epoch, mean over the seeds that finished."
+    caption = f"Validation {ablation.score.words} after each epoch, mean over the seeds that finished."
     return as_drawing(figure, "curves", "Learning curves", caption)
 
 
@@ -226,7 +235,7 @@ def _draw_curves_panel(axes: Axes, ablation: Ablation, means: pd.DataFrame) -> N
         colour = _colour(ablation, name)
         axes.plot(points.index, points, dash, marker=marker, color=colour, linewidth=1.4, clip_on=False)
         ends.append((float(points.iloc[-1]), name, colour))
-    axes.set(xlabel="epoch", ylabel="validation accuracy in %")
+    axes.set(xlabel="epoch", ylabel=f"validation {ablation.score.words} in %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(percent_limits(axes.get_ylim()))
     label_ends(axes, ends)

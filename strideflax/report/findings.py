@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from strideflax.analysis.ablation import OPERATOR, VALIDATION, Ablation, Condition
+from strideflax.analysis.ablation import OPERATOR, Ablation, Condition
 from strideflax.analysis.fields import short
 from strideflax.analysis.intervals import least_sign_flip_p
 from strideflax.analysis.run_table import FINISHED
@@ -81,14 +81,14 @@ def _answer(condition: Condition, ablation: Ablation) -> Answer:
         if not len(known):
             return Answer(verdict, "No run finished.")
         best = rows.loc[known.idxmax()]
-        return Answer(verdict, f"{best.name} is the most accurate, {_mean(best)}.")
+        return Answer(verdict, f"{best.name} {ablation.score.best_words}, {_mean(best)}.")
     reference = f"{baseline}: {_mean(rows.loc[baseline])}."
     compared = rows[rows["difference"].notna()]
     if not len(compared):
         return Answer(f"{prefix}there is no pair of runs to compare {baseline} with.", reference)
     if (compared["difference"] <= 0).all():
         best, choice = compared.loc[compared["difference"].idxmax()], "closest"
-    elif ablation.ranked_by == VALIDATION:
+    elif ablation.ranked_by == ablation.score.validation:
         best, choice = compared.loc[compared["validation"].idxmax()], "best by validation"
     else:
         best, choice = compared.loc[compared["difference"].idxmax()], "best"
@@ -129,20 +129,20 @@ def _sureness(row: pd.Series) -> str:
 
 
 def _notes(ablation: Ablation, finished: pd.DataFrame) -> list[str]:
-    pairs = ablation.table["pairs"].max()
+    pairs, score = ablation.table["pairs"].max(), ablation.score.words
     notes = [
         "Runs with the same seed saw the same images in the same order and started from the same shared weights, so "
         "operators are compared seed by seed.",
     ]
-    if ablation.ranked_by == VALIDATION:
+    if ablation.ranked_by == ablation.score.validation:
         notes.append(
-            "The best operator is chosen by its accuracy on validation images, which no network trained on; what is "
-            "reported of it is its accuracy on test images, which had no part in the choice."
+            f"The best operator is chosen by its {score} on validation images, which no network trained on; what is "
+            f"reported of it is its {score} on test images, which had no part in the choice."
         )
     else:
         notes.append(
-            f"These runs have no validation accuracy, so the best of {len(ablation.operators)} operators is picked by its "
-            "test accuracy, which flatters it a little. Set data.val_count to choose by validation images."
+            f"These runs have no validation {score}, so the best of {len(ablation.operators)} operators is picked by its "
+            f"test {score}, which flatters it a little. Set data.val_count to choose by validation images."
         )
     notes.append(
         f'"Beats" stands only where p is below {SIGNIFICANCE} after Holm\'s correction for the number of operators.'

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from strideflax.analysis.ablation import BALANCED, BATCH_LATENCY, CONSISTENCY, LATENCY, OPERATOR, Ablation
+from strideflax.analysis.ablation import BALANCED, BATCH_LATENCY, LATENCY, OPERATOR, Ablation
 from strideflax.analysis.comparison import interaction
 from strideflax.analysis.fields import in_words, short
 from strideflax.analysis.run_table import is_missing
+from strideflax.analysis.scores import capitalized
 from strideflax.wording import written
 
 CLASS_IMAGES, CLASS_CORRECT = "test_by_class.images", "test_by_class.correct"
@@ -88,24 +89,24 @@ class Column:
 
 def accuracy_table(ablation: Ablation) -> Table:
     """Return what was reached, and how sure it is: one row per setting and operator."""
-    shifts = "Shift consistency: share of pairs of shifts by up to 4 pixels (border reflected) with the same class; ± is its "
-    shifts += "standard deviation over the runs"
+    score = ablation.score
+    shifts = f"Shift consistency: {score.consistency_words}; ± is its standard deviation over the runs"
     gain = f"gain over {ablation.baseline}, points"
     columns = [
-        Column("validation accuracy, %", "validation", percent),
-        Column("test accuracy, %", "mean", percent, interval=("low", "high"), note=INTERVAL_NOTE),
+        Column(f"validation {score.words}, %", "validation", percent),
+        Column(f"test {score.words}, %", "mean", percent, interval=("low", "high"), note=INTERVAL_NOTE),
         Column(gain, "difference", points, ("difference_low", "difference_high"), note="Paired bootstrap for a gain"),
         Column("p", "p", "{:.3g}".format, note="p: exact sign-flip test"),
         Column("p after Holm", "p_holm", "{:.3g}".format, note="After Holm: corrected for the number of operators"),
         Column("pairs", "pairs", "{:.0f}".format),
         Column("wins, % of pairs", "probability_of_improvement", "{:.0%}".format),
-        Column("shift consistency, %", CONSISTENCY, percent, has_spread=True, note=shifts),
+        Column("shift consistency, %", score.consistency, percent, has_spread=True, note=shifts),
         Column("runs", "n", str),
         Column("without a result", "missing", str),
     ]
     if has_unequal_classes(ablation):
         columns.insert(2, Column("balanced test accuracy, %", BALANCED, percent, has_spread=True, note=BALANCED_NOTE))
-    return _table("Accuracy", ablation, columns)
+    return _table(capitalized(score.words), ablation, columns)
 
 
 def has_unequal_classes(ablation: Ablation) -> bool:
@@ -160,6 +161,7 @@ def interaction_table(ablation: Ablation) -> Table:
                 levels=(levels[0], levels[1]),
                 baseline=ablation.baseline,
                 factor=OPERATOR,
+                value=ablation.score.test,
             )
         except ValueError:  # it was run under one of the two only
             continue

@@ -1,0 +1,144 @@
+"""Equivariance of masks: whether the mask moves with the image, exactly, over all small shifts."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.tree_util import Partial
+
+from strideflax.measuring.batches import ImageFunction, Progress, as_pytree, no_progress, pad_batch
+from strideflax.measuring.checks import check_images
+from strideflax.measuring.overlap import check_masks, confusion
+from strideflax.measuring.shifts import BORDERS, MAX_SHIFT
+from strideflax.measuring.subject import Subject
+from strideflax.tasks import VOID, mean_overlap
+
+IMAGES = 48
+BATCH_SIZE = 24
+
+
+@partial(jax.jit, static_argnums=(4, 5))
+def _mask_of_window(
+    predict: Partial, padded: Array, row: Array, column: Array, size: tuple[int, int], reach: int
+) -> Array:
+    """Return what the window at ``(row, column)`` says of the pixels that all windows see, ``[batch, height, width]``."""
+    batch, _, _, channels = padded.shape
+    masks = predict(lax.dynamic_slice(padded, (0, row, column, 0), (batch, *size, channels))).argmax(-1)
+    common = (batch, size[0] - reach, size[1] - reach)
+    return lax.dynamic_slice(masks.astype(jnp.int32), (0, reach - row, reach - column), common)
+
+
+def shifted_masks(
+    predict: ImageFunction,
+    images: np.ndarray,
+    *,
+    border: str,
+    max_shift: int = MAX_SHIFT,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress = no_progress,
+) -> np.ndarray:
+    """Return the mask at every shift, moved back, int32 ``[n, 2 m + 1, 2 m + 1, height, width]``; no shift is in the middle.
+
+    Only pixels that every shifted image still shows are returned: of images of ``(height, width)`` the inner
+    ``(height - 2 m, width - 2 m)``, and with "crop" ``(height - 4 m, width - 4 m)``.
+
+    Args:
+        predict: images ``[batch, height, width, channels]`` -> logits ``[batch, height, width, classes]``, a traceable JAX
+            function.
+        images: ``[n, height, width, channels]`` of the type that ``predict`` takes.
+        border: what moves in, as in `strideflax.measuring.shifts.shifted_classes`.
+        max_shift: m, pixels.
+        batch_size: images at once.
+        progress: told the number of forward passes done (images times shifts).
+
+    Raises:
+        ValueError: no images, an unknown border, or shifts of a quarter of the image or more.
+    """
+    check_images(images)
+    height, width = images.shape[1:3]
+    if border not in BORDERS:
+        raise ValueError(f"border must be one of {', '.join(BORDERS)}, got {border!r}")
+    if not 1 <= max_shift < min(height, width) / 4:
+        raise ValueError(
+            f"max_shift must be 1 or more and under a quarter of the image {(height, width)}, got {max_shift}"
+        )
+    predict, mode, reach = as_pytree(predict), BORDERS[border], 2 * max_shift
+    size = (height, width) if mode else (height - reach, width - reach)
+    positions = reach + 1  # along each axis
+    masks = np.empty((len(images), positions, positions, size[0] - reach, size[1] - reach), np.int32)
+    batch_size = min(batch_size, len(images))
+    for start in range(0, len(images), batch_size):
+        count = min(batch_size, len(images) - start)
+        padded = pad_batch(images[start : start + count], batch_size)
+        if mode:
+            margin = (max_shift, max_shift)
+            padded = np.pad(padded, ((0, 0), margin, margin, (0, 0)), mode=mode)  # type: ignore[call-overload]
+        padded = jax.device_put(padded)
+        for row in range(positions):
+            for column in range(positions):
+                # A window that starts earlier shows the content later: the shift is max_shift - start.
+                found = _mask_of_window(predict, padded, reach - row, reach - column, size, reach)
+                masks[start : start + count, row, column] = np.asarray(found)[:count]
+            progress(start * positions**2 + (row + 1) * positions * count, len(images) * positions**2)
+    return masks
+
+
+def equivariance_of_masks(masks: np.ndarray, truth: np.ndarray, classes: int) -> dict[str, Any]:
+    """Return how far masks moved with their images.
+
+    Args:
+        masks: from `shifted_masks`.
+        truth: the true masks of the same pixels, int ``[n, height, width]``.
+        classes: number of classes.
+
+    Returns:
+        Shares from 0 to 1: ``consistency``, of pixels with the class of the unshifted image, mean over the other shifts;
+        ``worst_case_consistency``, of pixels whose class is the same at every shift; ``mean_iou`` without a shift and
+        ``worst_case_mean_iou`` at the one shift of all images that is worst; and ``worst_case_accuracy``, the share of labelled
+        pixels that get their true class at every shift.
+    """
+    middle = masks.shape[1] // 2
+    unshifted = masks[:, middle, middle]
+    check_masks(truth, unshifted)
+    same = masks == unshifted[:, None, None]
+    of_shifts = same.mean((0, 3, 4))
+    overlaps = np.empty(of_shifts.shape)
+    for place in np.ndindex(overlaps.shape):
+        overlaps[place] = mean_overlap(confusion(truth, masks[:, *place], classes))
+    right = (masks == truth[:, None, None]).all((1, 2))
+    shifts = of_shifts.size - 1
+    return {
+        "consistency": float((of_shifts.sum() - 1) / shifts),
+        "worst_case_consistency": float(same.all((1, 2)).mean()),
+        "mean_iou": float(overlaps[middle, middle]),
+        "worst_case_mean_iou": float(overlaps.min()),
+        "worst_case_accuracy": float(right[truth != VOID].mean()),
+    }
+
+
+def common_pixels(masks: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return the middle ``size`` of ``[n, height, width]``."""
+    top, left = (masks.shape[1] - size[0]) // 2, (masks.shape[2] - size[1]) // 2
+    return masks[:, top : top + size[0], left : left + size[1]]
+
+
+def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
+    """Measure a run on its first test images with all four borders."""
+    images, truth = subject.test(IMAGES)
+    classes = len(subject.run.classes)
+    result: dict[str, Any] = {
+        "protocol": f"all (2m+1)^2 shifts by up to m = {MAX_SHIFT} pixels, masks moved back and compared where every shifted "
+        f"image shows the pixel, first {len(images)} test images; crop moves a window {2 * MAX_SHIFT} pixels smaller",
+        "images": len(images),
+    }
+    for i, border in enumerate(BORDERS):
+
+        def border_progress(done: int, total: int, borders_done: int = i) -> None:
+            progress(borders_done * total + done, len(BORDERS) * total)
+
+        masks = shifted_masks(subject.predict, images, border=border, progress=border_progress)
+        result[border] = equivariance_of_masks(masks, common_pixels(truth, masks.shape[3:]), classes)
+    return result
