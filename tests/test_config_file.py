@@ -12,9 +12,10 @@ def test_every_config_in_the_folder_is_sound():
     names = sorted(p.stem for p in Path("configs").glob("*.py") if p.stem != "baseline")
     assert {"stride2", "maxpool", "avgpool", "blurpool", "ablation"} <= set(names)
     for name in names:
-        assert read_config(f"configs/{name}.py").data.name in ("cifar10", "shapes")
-        assert read_config(f"configs/{name}.py:quick").data.name == "shapes"
-        assert read_config(f"configs/{name}.py:narrow").model.widths == (32, 64, 128)
+        segments = name.startswith("segment")
+        assert read_config(f"configs/{name}.py").data.name == ("scenes" if segments else "cifar10")
+        assert read_config(f"configs/{name}.py:quick").data.name == ("scenes" if segments else "shapes")
+        assert read_config(f"configs/{name}.py:narrow").model.widths == ((16, 32, 32) if segments else (32, 64, 128))
 
 
 def test_a_config_file_may_lie_anywhere_and_have_variants(tmp_path):
