@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from strideflax.public import *  # noqa: F403
 
 
+PUBLIC_MODULES = ("claims", "measure", "results", "statistics")
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is asked for."""
+    if name in PUBLIC_MODULES:
+        return importlib.import_module(f"strideflax.{name}")
     if name == "__all__" or not name.startswith("_"):
         public = importlib.import_module("strideflax.public")
         if name in ("__all__", *public.__all__):

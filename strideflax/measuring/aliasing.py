@@ -12,7 +12,7 @@ from jax import Array
 
 from strideflax.measuring.batches import Progress
 from strideflax.measuring.resampling import fourier_shift
-from strideflax.measuring.sites import Arrival, downsampling_sites, site_arrivals
+from strideflax.measuring.sites import Arrival, operator_sites, site_arrivals
 from strideflax.measuring.subject import Subject
 from strideflax.operators.base import Downsample
 from strideflax.operators.polyphase import polyphase_sample
@@ -117,7 +117,7 @@ class SiteEnergies(NamedTuple):
 @partial(Program, static_argnums=0)
 def _site_energies(graph: nnx.GraphDef, state: Any, x: Array) -> dict[str, SiteEnergies]:
     model = nnx.merge(graph, state)
-    sites = downsampling_sites(model)
+    sites = operator_sites(model)
     return {name: _energies(sites[name], arrival) for name, arrival in site_arrivals(model, x).items()}
 
 
@@ -146,7 +146,7 @@ def site_aliasing(model: nnx.Module, batches: Sequence[Array]) -> dict[str, dict
     graph, state = nnx.split(model)
     of_batches = [jax.device_get(_site_energies(graph, state, batch)) for batch in batches]
     sums = jax.tree.map(lambda *values: float(np.sum(values, dtype=np.float64)), *of_batches)
-    return {name: _describe(operator, sums[name]) for name, operator in downsampling_sites(model).items()}
+    return {name: _describe(operator, sums[name]) for name, operator in operator_sites(model).items() if name in sums}
 
 
 def _describe(operator: Downsample, energies: SiteEnergies) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """A function applied to many images, one batch of a fixed size after another, so that it is compiled once."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+from flax import nnx
 from jax import Array
 from jax.tree_util import Partial
 
@@ -22,8 +23,15 @@ def no_progress(done: int, total: int) -> None:
 
 
 def as_pytree(function: ImageFunction) -> Partial:
-    """Return ``function`` as a pytree, which a jitted function takes as an argument."""
+    """Return ``function`` as a pytree, which a jitted function takes as an argument; a module's weights are leaves."""
+    if isinstance(function, nnx.Module):
+        graph, state = nnx.split(function)
+        return Partial(_call_merged, graph, state)
     return function if isinstance(function, Partial) else Partial(function)
+
+
+def _call_merged(graph: Any, state: Any, images: Array) -> Array:
+    return nnx.merge(graph, state)(images)
 
 
 @Program

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from strideflax.measuring.batches import Progress, in_batches
-from strideflax.measuring.checks import check_logits
+from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches, no_progress
+from strideflax.measuring.checks import check_images, check_logits
 from strideflax.measuring.subject import Subject
 
 BINS = 15
@@ -79,17 +79,47 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float((correct[images > 0] / images[images > 0]).mean())
 
 
-def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
-    """Measure a run on its test images."""
-    images, labels = subject.test()
-    logits = in_batches(subject.predict, images, progress=progress)
+def calibration(
+    predict: ImageFunction,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress = no_progress,
+) -> dict[str, float]:
+    """Return how far a net's confidence is from its accuracy.
+
+    Args:
+        predict: images ``[batch, height, width, channels]`` -> logits ``[batch, classes]``, a traceable JAX function.
+        images: ``[n, height, width, channels]`` of the type that ``predict`` takes.
+        labels: the true classes, int ``[n]``.
+        batch_size: images at once.
+        progress: told the number of images done.
+
+    Returns:
+        ``accuracy``, ``balanced_accuracy``, ``expected_calibration_error``, ``negative_log_likelihood`` in nats, and
+        ``mean_confidence``.
+
+    Raises:
+        ValueError: images, labels or logits of another shape or type, or a NaN.
+    """
+    check_images(images, labels)
+    logits = in_batches(predict, images, batch_size=batch_size, progress=progress)
     return {
-        "protocol": f"{BINS} equal-width bins of the top probability; mean -log p(label) in nats; "
-        f"first {len(images)} test images",
-        "images": len(images),
         "accuracy": float((logits.argmax(-1) == labels).mean()),
         "balanced_accuracy": balanced_accuracy(logits, labels),
         "expected_calibration_error": expected_calibration_error(logits, labels),
         "negative_log_likelihood": negative_log_likelihood(logits, labels),
         "mean_confidence": float(np.exp(log_probabilities(logits).max(-1)).mean()),
+    }
+
+
+def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
+    """Measure a run on its test images."""
+    images, labels = subject.test()
+    return {
+        "protocol": f"{BINS} equal-width bins of the top probability; mean -log p(label) in nats; "
+        f"first {len(images)} test images",
+        "images": len(images),
+        **calibration(subject.predict, images, labels, progress=progress),
     }

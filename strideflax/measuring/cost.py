@@ -20,6 +20,7 @@ from strideflax.measuring.subject import Subject
 from strideflax.measuring.timing import REPEATS, WARMUP, call_seconds, compile_call, peak_memory, spread
 from strideflax.operators.table import downsampler
 from strideflax.programs import Program
+from strideflax.tracing import trace
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import Pixels, initial_state, make_train_step, model_structure
 
@@ -44,6 +45,16 @@ def inference_cost(predict: ImageFunction, images: np.ndarray, *, repeats: int =
     compiled, seconds = compile_call(lambda function, batch: function(batch), function, batch)
     times = spread(call_seconds(lambda: compiled(function, batch), repeats=repeats))
     return _timed_batch(len(images), seconds, times)
+
+
+def cost(predict: ImageFunction, images: np.ndarray, *, repeats: int = REPEATS) -> dict[str, Any]:
+    """Return what ``predict`` costs on one batch: `inference_cost`, and ``macs``, multiply-adds of one image.
+
+    The multiply-adds are counted in a trace, as `strideflax.inspect` counts them. Arguments and errors as `inference_cost`.
+    """
+    check_images(images)
+    batch = jax.ShapeDtypeStruct(np.shape(images), np.asarray(images).dtype)
+    return {**inference_cost(predict, images, repeats=repeats), "macs": trace(predict, batch).macs}
 
 
 def training_cost(config: Config, dataset: Dataset, *, repeats: int = REPEATS) -> dict[str, Any]:

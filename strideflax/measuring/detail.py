@@ -5,9 +5,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
+from jax.tree_util import Partial
 
-from strideflax.data import Split
-from strideflax.measuring.batches import ImageFunction, Progress, in_batches
+from strideflax.data import Split, draw_shapes
+from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches
 from strideflax.measuring.predictor import feature_function
 from strideflax.measuring.resampling import area_weights
 from strideflax.measuring.subject import Subject
@@ -106,6 +108,47 @@ def probe_position(
         flat = flat_features(features, split.images, size, batch_size=batch_size)
         pairs.append((flat, centres_of(split)))
     return ridge_error_pixels(*pairs)
+
+
+def detail(
+    features: ImageFunction,
+    *,
+    stretch: tuple[int, int] = (1, 1),
+    counts: tuple[int, int, int] = (2000, 500, 1000),
+    map_size: tuple[int, int] | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> dict[str, Any]:
+    """Return how well a linear map finds an object's centre in a net's feature map, on the embedded images.
+
+    Args:
+        features: images uint8 ``[batch, height, width, 3]`` -> maps ``[batch, rows, columns, features]`` or logits
+            ``[batch, classes]``, a traceable JAX function. Of one that takes floats: ``lambda x: features(x / 255)``.
+        stretch: how often each pixel of the 32 x 32 images is repeated along rows and columns, for nets of larger ones.
+        counts: images to fit, to choose the ridge's strength, and to test.
+        map_size: rows and columns that the maps are averaged to; None keeps theirs.
+        batch_size: images at once.
+
+    Returns:
+        ``error_pixels`` and ``ridge_strength`` of `ridge_error_pixels`, ``map_size``, and ``centre_guess_error_pixels``, the
+        error of always guessing the mean.
+    """
+    splits = []
+    for seed, count in enumerate(counts):
+        splits.append(Split(*draw_shapes(count, seed)).stretch(stretch))
+    train, val, test = splits
+
+    def maps(images: Array) -> Array:
+        y = features(images)
+        return y.reshape(len(y), 1, 1, -1) if y.ndim == 2 else y
+
+    size = jax.eval_shape(maps, test.images[:1]).shape[1:3] if map_size is None else map_size
+    error, strength = probe_position(Partial(maps), train, val, test, size, batch_size=batch_size)
+    return {
+        "error_pixels": error,
+        "ridge_strength": strength,
+        "map_size": list(size),
+        "centre_guess_error_pixels": position_error_pixels(centres_of(train).mean(0), centres_of(test)),
+    }
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:

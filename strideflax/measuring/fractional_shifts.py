@@ -7,7 +7,9 @@ import numpy as np
 from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches, no_progress
 from strideflax.measuring.checks import check_images
 from strideflax.measuring.resampling import fourier_shift
+from strideflax.measuring.subject import Subject
 
+IMAGES = 1000
 PARTS = (2, 3, 4)  # of a pixel: 1/2, 1/3, 1/4
 DIRECTIONS = ((1, 0), (0, 1), (1, 1))  # down, right, both
 
@@ -37,7 +39,7 @@ def shift_by_fraction(images: np.ndarray, down: float, right: float) -> np.ndarr
 def fractional_shift_consistency(
     predict: ImageFunction,
     images: np.ndarray,
-    labels: np.ndarray,
+    labels: np.ndarray | None = None,
     *,
     parts: tuple[int, ...] = PARTS,
     batch_size: int = BATCH_SIZE,
@@ -52,14 +54,14 @@ def fractional_shift_consistency(
     Args:
         predict: images ``[batch, height, width, channels]`` -> logits ``[batch, classes]``, a traceable JAX function.
         images: uint8 or float ``[n, height, width, channels]``, whichever ``predict`` takes.
-        labels: the true classes, int ``[n]``.
+        labels: the true classes, int ``[n]``; None leaves out what depends on them.
         parts: the k.
         batch_size: images at once.
         progress: told the number of shifts done.
 
     Returns:
-        ``consistency`` and ``consistency_given_correct`` (over images whose unshifted prediction is right, None without
-        any) by part, as "1/2", and ``unshifted_accuracy``. All are shares from 0 to 1.
+        ``consistency`` by part, as "1/2"; with labels ``consistency_given_correct`` (over images whose unshifted prediction
+        is right, None without any) and ``unshifted_accuracy``. All are shares from 0 to 1.
 
     Raises:
         ValueError: images or labels of another shape or type, or a part under 2.
@@ -68,7 +70,6 @@ def fractional_shift_consistency(
     if not parts or min(parts) < 2:
         raise ValueError(f"parts must be ints >= 2, got {parts}")
     unshifted = in_batches(predict, images, batch_size=batch_size).argmax(-1)
-    correct = unshifted == labels
     consistency, given_correct = {}, {}
     for i, part in enumerate(parts):
         agreement = np.zeros(len(images))
@@ -78,9 +79,23 @@ def fractional_shift_consistency(
             agreement += (classes == unshifted) / len(DIRECTIONS)
             progress(i * len(DIRECTIONS) + j, len(parts) * len(DIRECTIONS))
         consistency[f"1/{part}"] = float(agreement.mean())
-        given_correct[f"1/{part}"] = float(agreement[correct].mean()) if correct.any() else None
+        if labels is not None:
+            correct = unshifted == labels
+            given_correct[f"1/{part}"] = float(agreement[correct].mean()) if correct.any() else None
+    result: dict[str, Any] = {"consistency": consistency}
+    if labels is not None:
+        result["consistency_given_correct"] = given_correct
+        result["unshifted_accuracy"] = float((unshifted == labels).mean())
+    return result
+
+
+def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
+    """Measure a run on its first test images."""
+    images, labels = subject.test(IMAGES)
+    shifts = ", ".join(f"1/{part}" for part in PARTS)
     return {
-        "consistency": consistency,
-        "consistency_given_correct": given_correct,
-        "unshifted_accuracy": float(correct.mean()),
+        "protocol": f"circular shifts by {shifts} pixel through the Fourier transform, down, right and both, rounded to whole "
+        f"values; share that gets the class of the unshifted image, first {len(images)} test images",
+        "images": len(images),
+        **fractional_shift_consistency(subject.predict, images, labels, progress=progress),
     }

@@ -10,6 +10,7 @@ from strideflax.measuring import (
     calibration,
     cost,
     detail,
+    fractional_shifts,
     mask_shifts,
     receptive_field,
     robustness,
@@ -45,7 +46,9 @@ MEASURES: dict[str, Measure] = {
         calibration.measure,
         shown=("accuracy", "balanced_accuracy", "expected_calibration_error", "negative_log_likelihood"),
     ),
-    "shift_consistency": Measure(shifts.measure, shown=("*.consistency.4", "*.consistency_given_correct.4")),
+    "shift_consistency": Measure(
+        shifts.measure, shown=("*.consistency.4", "*.consistency_given_correct.4", "*.worst_case_accuracy.4")
+    ),
     "aliasing": Measure(
         aliasing.measure, shown=("sites.*.alias_energy", "sites.*.one_pixel_shift_error"), tasks=EVERY_TASK
     ),
@@ -68,6 +71,7 @@ MEASURES: dict[str, Measure] = {
         shown=("*.consistency", "*.worst_case_consistency", "*.worst_case_mean_iou"),
         tasks=("segment",),
     ),
+    "fractional_shifts": Measure(fractional_shifts.measure, shown=("consistency.*", "consistency_given_correct.*")),
     "cost": Measure(
         cost.measure,
         shown=("*.median_ms", "*.images_per_second", "training.compile_seconds", "training.peak_memory.*"),

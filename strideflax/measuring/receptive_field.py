@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 from strideflax.inspection import inspect_model
 from strideflax.inspection.plot import stage_ends
 from strideflax.measuring.batches import ImageFunction, Progress, as_pytree
+from strideflax.measuring.checks import check_images
 from strideflax.measuring.subject import Subject
 from strideflax.programs import Program
 
@@ -30,6 +31,7 @@ def _gradient_sizes(features: Partial, images: Array, key: Array) -> Array:
 
     def central_response(x: Array) -> Array:
         y = features(x)
+        y = y.reshape(len(y), 1, 1, -1) if y.ndim == 2 else y  # logits: a map of one pixel
         signs = jax.random.rademacher(key, (len(images), y.shape[-1]), y.dtype)
         return (y[:, y.shape[1] // 2, y.shape[2] // 2] * signs).sum()
 
@@ -43,8 +45,8 @@ def effective_field(features: ImageFunction, batches: Sequence[Array], key: Arra
     mean is over images, the sum over their channels. Source: Luo et al. 2016 (arXiv:1701.04128).
 
     Args:
-        features: images float32 ``[batch, height, width, channels]`` -> map ``[batch, rows, columns, features]``, a
-            traceable JAX function.
+        features: images float32 ``[batch, height, width, channels]`` -> map ``[batch, rows, columns, features]``, or logits
+            ``[batch, classes]``, a traceable JAX function.
         batches: images to average over, one batch or more.
         key: PRNG key of the signs.
 
@@ -86,6 +88,31 @@ def field_extent(field: np.ndarray) -> dict[str, Any]:
         "area_pixels": area,
         "side_pixels": float(np.sqrt(area)),
     }
+
+
+def receptive_field(
+    features: ImageFunction, images: np.ndarray, *, batch_size: int = BATCH_SIZE, key: Array | None = None
+) -> dict[str, Any]:
+    """Return which pixels the middle of a net's map, or its logits, depends on, and how far they spread.
+
+    Args:
+        features: images ``[batch, height, width, channels]`` -> map ``[batch, rows, columns, features]`` or logits
+            ``[batch, classes]``, a traceable JAX function. It gets floats, as the field is a gradient in the pixels.
+        images: float or uint8 ``[n, height, width, channels]``; bytes are handed over as floats of the same values.
+        batch_size: images at once.
+        key: PRNG key of the signs with which channels are added; None is that of seed 0.
+
+    Returns:
+        As `field_extent`, with the field ``[height, width]`` as ``map``.
+
+    Raises:
+        ValueError: no images, or an array that is not four-dimensional.
+    """
+    check_images(images)
+    floats = images.astype(np.float32) if images.dtype == np.uint8 else images
+    batches = [jnp.asarray(floats[start : start + batch_size]) for start in range(0, len(floats), batch_size)]
+    field = effective_field(features, batches, jax.random.key(0) if key is None else key)
+    return {**field_extent(field), "map": field}
 
 
 def draw(field: np.ndarray, path: Path, title: str) -> None:

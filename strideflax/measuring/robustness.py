@@ -40,8 +40,9 @@ def corruption_errors(
     """Return the error under each of `CORRUPTIONS` and severities.
 
     Args:
-        predict: images uint8 ``[batch, height, width, channels]`` -> logits, a traceable JAX function.
-        images: uint8 ``[n, height, width, channels]``, with 1 or 3 channels.
+        predict: images ``[batch, height, width, channels]`` -> logits, a traceable JAX function.
+        images: ``[n, height, width, channels]``, with 1 or 3 channels, uint8, or floats from 0 to 1. Floats are corrupted as
+            the nearest of 256 values, and handed to ``predict`` as floats of their type again.
         labels: int ``[n]``.
         seed: of the corruptions.
         progress: told the number of (corruption, severity) pairs done.
@@ -53,13 +54,33 @@ def corruption_errors(
     Raises:
         ValueError: images of another type or shape, or labels that are not one whole number per image.
     """
+    pixels = _as_bytes(images)
     errors: dict[str, dict[str, float]] = {}
     for i, name in enumerate(CORRUPTIONS):
         errors[name] = {}
         for severity in SEVERITIES:
-            errors[name][str(severity)] = error_rate(predict, corrupt(images, name, severity, seed), labels)
+            corrupted = corrupt(pixels, name, severity, seed)
+            if pixels is not images:
+                corrupted = (corrupted / 255).astype(images.dtype)
+            errors[name][str(severity)] = error_rate(predict, corrupted, labels)
             progress(i * len(SEVERITIES) + severity, len(CORRUPTIONS) * len(SEVERITIES))
     return {"clean_error": error_rate(predict, images, labels), **_averaged(errors)}
+
+
+def _as_bytes(images: np.ndarray) -> np.ndarray:
+    """Return float images from 0 to 1 as uint8, and others as they are.
+
+    Raises:
+        ValueError: floats of another range, as images have that are normalised already.
+    """
+    if not np.issubdtype(np.asarray(images).dtype, np.floating):
+        return images
+    low, high = float(np.min(images)), float(np.max(images))
+    if not 0 <= low <= high <= 1:
+        raise ValueError(
+            f"float images must be from 0 to 1 to be corrupted, got {low:.3g} to {high:.3g}; normalise inside predict"
+        )
+    return np.rint(images * 255).astype(np.uint8)
 
 
 def cifar10_c_errors(

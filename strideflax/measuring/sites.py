@@ -1,6 +1,6 @@
 """Where a model downsamples, and what arrives there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -35,17 +35,23 @@ class _Recorder(nnx.Module):
         self._note(Arrival(x, index))
         return self.operator(x, index=index, **options)
 
+    def dense(self, x: Array) -> Array:
+        return self.operator.dense(x)  # nothing is subsampled here
+
+    def phase(self, map_size: Sequence[int]) -> tuple[float, ...] | None:
+        return self.operator.phase(map_size)
+
     def select(self, x: Array, **options: Any) -> Array | None:
         return self.operator.select(x, **options)
 
 
-def downsampling_sites(model: nnx.Module) -> dict[str, Downsample]:
+def operator_sites(model: nnx.Module) -> dict[str, Downsample]:
     """Return every operator in ``model`` with a stride above 1, by name, e.g. ``"stage2/block1/shortcut"``."""
     return {_name(model, path): operator for path, operator in _operators(model)}
 
 
 def site_arrivals(model: nnx.Module, x: Array) -> dict[str, Arrival]:
-    """Return what arrives at each of `downsampling_sites` when ``model`` sees ``x`` in evaluation.
+    """Return what arrives at each of `operator_sites` when ``model`` sees ``x`` in evaluation.
 
     Traceable; ``model`` stays as it is.
     """

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeAlias
 import jax
 from flax import nnx
 
-from strideflax.surgery.site import Site
+from strideflax.surgery.site import INSIDE, Site
 from strideflax.tracing.holders import path_name
 from strideflax.tracing.recorder import Trace
 from strideflax.tracing.table import TextTable, numbers_text
@@ -44,7 +44,7 @@ class Change:
     def text(self) -> str:
         """What became of it in words, e.g. "blur_pool after"."""
         if not self.became:
-            return f"stays: {': '.join(filter(None, (self.reason, self.site.source)))}"
+            return f"stays: {self.site.words if self.reason == self.site.obstacle else self.reason}"
         return " ".join(filter(None, (self.became, self.placement, "(new weights)" if self.redrawn else "")))
 
 
@@ -130,6 +130,8 @@ class SurgeryReport:
             site = change.site
             shift = numbers_text(change.shift) if change.shift is not None else ""
             table.add(site.path, site.layer, change.text, shift, quantity(site.macs or 0), quantity(change.macs or 0))
+        if any(change.site.source for change in self.left):
+            table.note(INSIDE)
         table.note(f"{len(self.replaced)} of {len(self.changes)} sites replaced; {len(self.added)} new variables")
         if self.macs_before is not None and self.macs_after is not None:
             table.note(

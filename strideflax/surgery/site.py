@@ -7,6 +7,8 @@ from typing import Any
 from strideflax.tracing.table import TextTable, numbers_text, shape_text
 from strideflax.wording import quantity
 
+INSIDE = "A line of code: a function inside a call; only there can it be replaced."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
@@ -44,6 +46,11 @@ class Site:
         """What it is in words, e.g. "conv 3×3 /2"."""
         operator = f" with {self.operator}" if self.operator else ""
         return f"{self.kind} {shape_text(self.window)} /{numbers_text(self.stride)}{operator}"
+
+    @property
+    def words(self) -> str:
+        """The obstacle in a table: a place in the code stands for a function there, see `INSIDE`."""
+        return self.source or self.obstacle
 
     @property
     def is_projection(self) -> bool:
@@ -85,8 +92,10 @@ class DownsamplingSites(Sequence[Site]):
                 shape_text(site.output[1:]) if site.output else "",
                 quantity(site.macs or 0),
                 numbers_text(site.start) if site.start else "",
-                ": ".join(filter(None, (site.obstacle, site.source))) or "yes",
+                f"no: {site.words}" if site.obstacle else "yes",
             )
+        if any(site.source for site in self._sites):
+            table.note(INSIDE)
         return table
 
     def __str__(self) -> str:

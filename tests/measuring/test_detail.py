@@ -7,7 +7,7 @@ from configs.baseline import baseline
 from strideflax.config import Config
 from strideflax.inspection import inspect_model
 from strideflax.measuring.detail import average_to, position_error_pixels, ridge_error_pixels, undownsampled
-from strideflax.measuring.sites import downsampling_sites
+from strideflax.measuring.sites import operator_sites
 from strideflax.model import abstract_model
 
 
@@ -72,6 +72,6 @@ def test_the_undownsampled_net_is_the_same_net_without_a_stride():
     config.model.stem.pool = "max_pool"
     model = Config.from_dict(config.to_dict()).model
     net = abstract_model(undownsampled(model))
-    assert not downsampling_sites(net)
+    assert not operator_sites(net)
     assert undownsampled(model).widths == model.widths
     assert inspect_model(net, 8).layers[-3].output == (8, 8, 64)  # before the mean and the classifier

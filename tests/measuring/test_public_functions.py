@@ -160,7 +160,10 @@ MISTAKES = [
     (lambda: measuring.error_rate(predict, BYTES, np.eye(2)), r"labels must be ints .*, got float64 \[2, 2\]"),
     (lambda: measuring.error_rate(predict, BYTES, LABELS - 1), "labels must be classes from 0, got -1"),
     (lambda: measuring.shift_consistency(predict, BYTES, LABELS - 1, border="zero", max_shift=1), "got -1"),
-    (lambda: measuring.corruption_errors(predict, BYTES / 255, LABELS), "images must be uint8 .*, got float64"),
+    (
+        lambda: measuring.corruption_errors(predict, BYTES / 51 - 1, LABELS),
+        "float images must be from 0 to 1 to be corrupted",
+    ),
     (lambda: measuring.corrupt(BYTES[..., :2], "jpeg", 1), r"width, 1 or 3\], got uint8 \[2, 4, 4, 2\]"),
     (lambda: measuring.expected_calibration_error(np.zeros((2, 3)), LABELS + 3), "under the 3 classes .*, got 3"),
     (lambda: measuring.expected_calibration_error(np.zeros((2, 3)), LABELS, bins=0), "bins must be an int >= 1, got 0"),

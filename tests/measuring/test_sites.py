@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from strideflax.measuring.sites import downsampling_sites, site_arrivals
+from strideflax.measuring.sites import operator_sites, site_arrivals
 from strideflax.operators.polyphase import AdaptivePolyphase
 from strideflax.operators.pool import MaxPool
 from strideflax.operators.strided import ConvPool
@@ -20,7 +20,7 @@ class Net(nnx.Module):
 
 
 def test_sites_are_the_outermost_operators_with_a_stride():
-    sites = downsampling_sites(Net())
+    sites = operator_sites(Net())
     assert {name: type(site).__name__ for name, site in sites.items()} == {
         "first": "ConvPool",
         "layers/1": "AdaptivePolyphase",
