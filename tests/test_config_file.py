@@ -203,3 +203,10 @@ def test_a_field_that_a_file_leaves_out_can_be_set_by_an_override(tmp_path):
     )
     assert read_config(f"{tmp_path}/mine.py").model.window is None
     assert read_config(f"{tmp_path}/mine.py", ["--config.model.window=3"]).model.window == 3
+
+
+def test_the_counts_of_a_file_are_those_of_its_own_data_set():
+    own = read_config("configs/stride2.py:quick", ["--config.data.name=folder", "--config.data.test_count=50"]).data
+    assert (own.train_count, own.val_count, own.test_count) == (None, None, 50)
+    published = read_config("configs/stride2.py:quick", ["--config.data.name=cifar10"]).data
+    assert (published.train_count, published.val_count, published.test_count) == (4000, 500, 1000)
