@@ -3,12 +3,13 @@
 import math
 from dataclasses import dataclass, replace
 
-from strideflax.analysis.sequential import FIRST_LOOK, LAST_LOOK
+from strideflax.analysis.sequential import LAST_LOOK
 from strideflax.config import Config
 from strideflax.errors import UserError
 
 USUAL_PAIRS = 8  # a gain of twice the differences' standard deviation takes seven
-LEAST_STEPS = 200  # of a run; fewer pairs are planned before fewer steps
+LEAST_PAIRS = 6  # fewer show only what is larger than three such deviations
+LEAST_STEPS = 100  # of a run; fewer pairs than usual are planned before fewer steps
 MOST_STEPS, MOST_EPOCHS = 2000, 100  # of a run; where both are reached, more pairs are planned instead
 SPARE = 0.95  # share of the time that is planned
 
@@ -64,7 +65,7 @@ class Schedule:
 def make_schedule(speed: Speed, seconds: float, steps_per_epoch: int, epochs: float | None = None) -> Schedule:
     """Plan a study of ``seconds``: `USUAL_PAIRS` pairs of as many steps as fit.
 
-    Where a run would have fewer than `LEAST_STEPS`, there are fewer pairs, down to `FIRST_LOOK`; only then are runs still
+    Where a run would have fewer than `LEAST_STEPS`, there are fewer pairs, down to `LEAST_PAIRS`; only then are runs still
     shorter, down to an epoch if that has fewer. Where a run would have more than both `MOST_STEPS` and `MOST_EPOCHS`, there
     are more pairs.
 
@@ -83,11 +84,11 @@ def make_schedule(speed: Speed, seconds: float, steps_per_epoch: int, epochs: fl
     steps = max(round(epochs * steps_per_epoch), 1)
     pairs = speed.pairs(steps, seconds)
     if pairs < 1:
-        needed = speed.compile_seconds / speed.workers + FIRST_LOOK * speed.pair_seconds(steps)
+        needed = speed.compile_seconds / speed.workers + LEAST_PAIRS * speed.pair_seconds(steps)
         raise UserError(
             f"the time is too short for even one pair, which takes {math.ceil(speed.pair_seconds(steps))} s here and "
-            f"{math.ceil(speed.compile_seconds / speed.workers)} s to compile; {FIRST_LOOK} pairs are the fewest that tell "
-            f"anything: give about --minutes {math.ceil(needed / SPARE / 60) + 1}"
+            f"{math.ceil(speed.compile_seconds / speed.workers)} s to compile; {LEAST_PAIRS} pairs are the fewest that tell "
+            f"much: give about --minutes {math.ceil(needed / SPARE / 60) + 1}"
         )
     return Schedule(epochs, steps, pairs, speed.pair_seconds(steps))
 
@@ -96,7 +97,7 @@ def _epochs(speed: Speed, seconds: float, steps_per_epoch: int) -> float:
     """Return the epochs of a run: whole ones from ten on, hundredths below."""
     steps = speed.steps(USUAL_PAIRS, seconds)
     if steps < LEAST_STEPS:
-        pairs = max(speed.pairs(LEAST_STEPS, seconds), FIRST_LOOK)
+        pairs = max(speed.pairs(LEAST_STEPS, seconds), LEAST_PAIRS)
         steps = min(speed.steps(pairs, seconds), LEAST_STEPS)
     steps = max(steps, min(LEAST_STEPS, steps_per_epoch))
     epochs = int(min(steps, max(MOST_STEPS, MOST_EPOCHS * steps_per_epoch))) / steps_per_epoch

@@ -38,7 +38,7 @@ def sentence(verdict: Verdict, images: StudyImages) -> str:
 
 def footnote(images: StudyImages, comparisons: int) -> str:
     """Return what a reader has to know about the intervals."""
-    together = f" for all {comparisons} operators together" if comparisons > 1 else ""
+    together = {1: "", 2: " for both operators together"}.get(comparisons, f" for all {comparisons} operators together")
     return (
         f"In brackets 95 % intervals{together} that hold however often they are looked at. They are about further seeds on "
         f"these {counted(images.test_count, 'test image')}, each of which is {100 / images.test_count:.2g} points; cost is "

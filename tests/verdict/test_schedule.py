@@ -5,7 +5,15 @@ import pytest
 from strideflax.config_file import read_config
 from strideflax.errors import UserError
 from strideflax.verdict.clock import Clock, TimeUp
-from strideflax.verdict.schedule import LEAST_STEPS, MOST_STEPS, USUAL_PAIRS, Speed, make_schedule, with_epochs
+from strideflax.verdict.schedule import (
+    LEAST_PAIRS,
+    LEAST_STEPS,
+    MOST_STEPS,
+    USUAL_PAIRS,
+    Speed,
+    make_schedule,
+    with_epochs,
+)
 
 SPEED = Speed(step_seconds=0.1, start_seconds=1, run_seconds=4, compile_seconds=10, workers=1)
 
@@ -31,12 +39,13 @@ def test_there_are_eight_pairs_where_runs_can_be_long_enough():
 
 
 def test_a_short_time_costs_pairs_before_it_costs_steps():
-    schedule = make_schedule(SPEED, 160, 13)
-    assert 4 <= schedule.pairs < USUAL_PAIRS
+    schedule = make_schedule(SPEED, 130, 13)
+    assert LEAST_PAIRS <= schedule.pairs < USUAL_PAIRS
     assert schedule.steps == pytest.approx(LEAST_STEPS, abs=13)
-    shorter = make_schedule(SPEED, 60, 13)
-    assert shorter.pairs == 4
+    shorter = make_schedule(SPEED, 80, 13)
+    assert shorter.pairs == LEAST_PAIRS
     assert 13 <= shorter.steps < LEAST_STEPS
+    assert make_schedule(SPEED, 30, 13).pairs < LEAST_PAIRS
 
 
 def test_a_long_time_buys_pairs_once_runs_are_long_enough():

@@ -89,7 +89,8 @@ def test_an_interval_that_ends_close_to_0_has_two_decimals():
 
 
 def test_the_footnote_says_what_the_intervals_are_about():
-    assert "for all 2 operators together" in footnote(IMAGES, 2)
+    assert "intervals for both operators together that" in footnote(IMAGES, 2)
+    assert "intervals for all 3 operators together that" in footnote(IMAGES, 3)
     assert "together" not in footnote(IMAGES, 1)
     assert "these 412 test images, each of which is 0.24 points" in footnote(IMAGES, 2)
 
