@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from strideflax.verdict.images import StudyImages
 
 MOST_LOST_PAIRS = 3  # an operator that loses more to runs without a result is given up
 RUNS = "runs"
+
+Pair: TypeAlias = tuple[TrainingResult, TrainingResult]  # the baseline's and the operator's
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,28 @@ class Study:
         return LAST_LOOK
 
     def verdict(self, operator: str) -> Verdict:
-        """Return what the pairs that have ended say of ``operator``."""
-        pairs, lost, error = self._results(operator)
+        """Return what the pairs that have ended say of ``operator``, as far as the first that settled it.
+
+        So it depends neither on how many more pairs were run nor on when.
+        """
+        pairs: list[Pair] = []
+        lost, error = 0, None
+        verdict = self._judge(operator, pairs, lost, error)
+        for pair in range(self.pairs_run(operator)):
+            first, second = (read_result(self.run(name, pair).folder) for name in (self.baseline, operator))
+            assert first is not None
+            assert second is not None
+            if first.status == second.status == FINISHED:
+                pairs.append((first, second))
+            else:
+                lost += 1
+                error = second.error or first.error
+            verdict = self._judge(operator, pairs, lost, error)
+            if verdict.is_settled:
+                break
+        return verdict
+
+    def _judge(self, operator: str, pairs: list[Pair], lost: int, error: str | None) -> Verdict:
         accuracies = np.array([(first.test_accuracy, second.test_accuracy) for first, second in pairs], float)
         means = accuracies.mean(0) if pairs else np.full(2, math.nan)
         differences = accuracies[:, 1] - accuracies[:, 0] if pairs else np.zeros(0)
@@ -117,27 +140,12 @@ class Study:
             learned=not pairs or bool(means.max() > self.images.most_by_chance),
         )
 
-    def _results(self, operator: str) -> tuple[list[tuple[TrainingResult, TrainingResult]], int, str | None]:
-        """Return the results of the pairs that finished, how many did not, and the last error of those."""
-        pairs = []
-        lost, error = 0, None
-        for pair in range(self.pairs_run(operator)):
-            first, second = (read_result(self.run(name, pair).folder) for name in (self.baseline, operator))
-            assert first is not None
-            assert second is not None
-            if first.status == second.status == FINISHED:
-                pairs.append((first, second))
-            else:
-                lost += 1
-                error = second.error or first.error
-        return pairs, lost, error
-
     def verdicts(self) -> list[Verdict]:
         """Return what the pairs say of each operator but the baseline."""
         return [self.verdict(operator) for operator in self.operators[1:]]
 
 
-def _cost(pairs: list[tuple[TrainingResult, TrainingResult]]) -> float:
+def _cost(pairs: list[Pair]) -> float:
     for first, second in pairs:
         if first.macs and second.macs:
             return second.macs / first.macs

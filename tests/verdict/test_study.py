@@ -33,11 +33,31 @@ def test_an_operator_is_settled_by_the_first_look_that_decides(study):
 
 
 def test_networks_that_learned_nothing_are_settled_but_never_equal(study):
-    write_runs(study, "strided_conv", [0.100, 0.101] * 4)
-    write_runs(study, "blur_pool", [0.101, 0.100] * 4)
+    write_runs(study, "strided_conv", [0.1] * 6)
+    write_runs(study, "blur_pool", [0.1] * 6)
     verdict = study.verdict("blur_pool")
+    assert (verdict.learned, verdict.is_settled, verdict.standing.pairs) == (False, True, 4)
     assert verdict.standing.outcome == "equal"
-    assert (verdict.learned, verdict.is_settled) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "settled_by"),
+    [
+        ([0.60, 0.611, 0.619, 0.63, 0.1, 0.1, 0.1], 4),
+        ([0.1, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9], 4),
+        ([0.6, None, None, None, None, 0.6, 0.6, 0.6], 5),
+    ],
+)
+def test_pairs_beyond_the_one_that_settled_change_nothing(study, accuracies, settled_by):
+    write_runs(
+        study, "strided_conv", [0.1] * 8 if accuracies[0] == 0.1 else [0.50, 0.51, 0.52, 0.53, 0.54, 0.5, 0.5, 0.5]
+    )
+    write_runs(study, "blur_pool", accuracies[:settled_by])
+    verdict = study.verdict("blur_pool")
+    assert verdict.is_settled
+    write_runs(study, "blur_pool", accuracies[settled_by:], first=settled_by)
+    assert study.pairs_run("blur_pool") == len(accuracies)
+    assert repr(study.verdict("blur_pool")) == repr(verdict)  # NaN never equals itself
 
 
 def test_lost_pairs_are_counted_and_too_many_give_an_operator_up(study):
