@@ -38,6 +38,19 @@ class ResNet(nnx.Module):
         return self.head(x.mean((1, 2)))
 
 
+class Tiny(nnx.Module):
+    """One site of each kind: a pool, a convolution, a shortcut."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.pool = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+        self.conv = nnx.Conv(1, 4, (3, 3), strides=2, padding=1, rngs=rngs)
+        self.shortcut = nnx.Conv(1, 4, (1, 1), strides=2, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        x = self.pool(x)
+        return self.conv(x) + self.shortcut(x)
+
+
 class MeanPool(nnx.Module):
     """A thin wrapper of a pool."""
 

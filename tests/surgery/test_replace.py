@@ -200,20 +200,23 @@ def test_a_u_net_keeps_its_sizes_and_its_way_up():
     np.testing.assert_array_equal(new.up.kernel[...], model.up.kernel[...])
 
 
+SMALL = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+
+
 def shape_and_report(model: nnx.Module, operator: str, **options) -> tuple[tuple[int, ...], SurgeryReport]:
     """Replace within a trace, where drawing weights needs no compiling."""
     reports = []
 
     def answer(images):
-        new, report = replace_downsampling(model, operator, nets.IMAGES, rngs=nnx.Rngs(0), **options)
+        new, report = replace_downsampling(model, operator, SMALL, rngs=nnx.Rngs(0), **options)
         reports.append(report)
         return new(images)
 
-    return jax.eval_shape(answer, nets.IMAGES).shape, reports[0]
+    return jax.eval_shape(answer, SMALL).shape, reports[0]
 
 
 def test_every_operator_fits_or_says_why():
-    model = nets.made(nets.ResNet)
+    model = nets.made(nets.Tiny)
     for name, entry in strideflax.DOWNSAMPLERS.items():
         if entry.main.convolves and name != "strided_conv":
             with pytest.raises(ValueError, match="brings a convolution of its own"):
@@ -221,12 +224,12 @@ def test_every_operator_fits_or_says_why():
             continue
         where = None
         if entry.shortcut is not None:
-            with pytest.raises(ValueError, match=r"the shortcut blocks/1/shortcut would have to take the same one"):
+            with pytest.raises(ValueError, match=r"the shortcut shortcut would have to take the same one"):
                 replace_downsampling(model, name, rngs=nnx.Rngs(0))
-            where = ["stem", "pool"]
+            where = "pool"
         for placement in ("after", "before"):
             shape, report = shape_and_report(model, name, placement=placement, where=where)
-            assert shape == (2, 5)
+            assert shape == (2, 2, 2, 4)
             for change in report.left:
                 assert change.reason.startswith(("is ", "not asked for", f"{name} makes"))
 
@@ -292,14 +295,14 @@ def test_what_was_replaced_is_fine_tuned_with_its_operators():
 
 
 def test_it_works_wherever_a_module_does():
-    x = nets.images(2, 32, 32, 3)
-    new, _ = replace_downsampling(nets.made(nets.ResNet), "gem_pool", x, rngs=nnx.Rngs(1))
-    expected = new(x)
-    close(nnx.jit(lambda model, x: model(x))(new, x), expected, 1e-5)
+    x = nets.images(2, 8, 8, 1)
+    new, _ = replace_downsampling(nets.made(nets.Tiny), "gem_pool", x, rngs=nnx.Rngs(1))
+    expected = nnx.jit(lambda model, x: model(x))(new, x)
     graph, state = nnx.split(new)
-    close(jax.jit(lambda state, x: nnx.merge(graph, state)(x))(state, x), expected, 1e-5)
+    np.testing.assert_array_equal(jax.jit(lambda state, x: nnx.merge(graph, state)(x))(state, x), expected)
+    close(new(x), expected, 1e-5)
     for twin in (copy.deepcopy(new), pickle.loads(pickle.dumps(new)), nnx.clone(new)):
-        np.testing.assert_array_equal(twin(x), expected)
+        close(twin(x), expected, 1e-5)
 
 
 def test_an_ensemble_by_vmap():
