@@ -99,6 +99,21 @@ def test_a_layer_called_twice_and_a_loop_count_every_time():
     assert "Linear (2 calls)" in str(found)
 
 
+def test_layers_are_found_under_vmap_and_in_gradients():
+    model, example = nets.made(nets.Tiny), jax.ShapeDtypeStruct((5, 8, 8, 1), jnp.float32)
+    plain = strideflax.inspect(model, example)
+    mapped = strideflax.inspect(model, example, call=lambda model, x: jax.vmap(model)(x))
+    assert [(layer.path, layer.output, layer.macs) for layer in mapped.layers] == [
+        (layer.path, layer.output, layer.macs) for layer in plain.layers
+    ]
+    assert mapped.rest_macs == plain.rest_macs == 0
+    graded = strideflax.inspect(model, example, call=lambda model, x: jax.grad(lambda x: model(x).sum())(x))
+    assert graded.rest_macs == 0
+    assert graded.macs > plain.macs
+    sites = strideflax.downsampling_sites(model, example, call=lambda model, x: jax.vmap(model)(x))
+    assert [site.path for site in sites if not site.obstacle] == ["pool", "conv", "shortcut"]
+
+
 def test_replaced_convolutions_and_a_way_to_call():
     class Net(nnx.Module):
         def __init__(self, *, rngs: nnx.Rngs):

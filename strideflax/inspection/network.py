@@ -161,16 +161,22 @@ def _layer(
     """Return a layer's row, of what is its own and not of the called layers ``inner`` that it holds."""
     outputs = [leaf for one in calls for leaf in jax.tree.leaves(one.output) if hasattr(leaf, "dtype")]
     first = calls[0].output
+    shapes = [_of_one_image(leaf.shape, traced.images) for leaf in outputs]
     return NetworkLayer(
         path=path,
         kind="function" if module is None else type(module).__name__,
-        output=tuple(first.shape[1:]) if hasattr(first, "shape") else None,
+        output=_of_one_image(first.shape, traced.images) if hasattr(first, "shape") else None,
         fields=fields.layers.get(path) or None,
         params=0 if module is None else own_params(module, inner),
         macs=traced.own_macs(path),
-        output_bytes=sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in outputs) // traced.images,
+        output_bytes=sum(math.prod(s) * leaf.dtype.itemsize for s, leaf in zip(shapes, outputs, strict=True)),
         calls=len(calls),
     )
+
+
+def _of_one_image(shape: tuple[int, ...], images: int) -> tuple[int, ...]:
+    """Return a shape without the batch; within `jax.vmap` it has none."""
+    return tuple(shape[1:] if shape[:1] == (images,) else shape)
 
 
 def own_params(module: nnx.Module, inner: list[nnx.Module]) -> int:

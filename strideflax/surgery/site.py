@@ -52,6 +52,10 @@ class Site:
         """The obstacle in a table: a place in the code stands for a function there, see `INSIDE`."""
         return self.source or self.obstacle
 
+    def map_text(self, shape: tuple[int, ...] | None) -> str:
+        """Return a shape without its batch axes, "" for none."""
+        return "" if shape is None else shape_text(shape[-1 - len(self.stride) :])
+
     @property
     def is_projection(self) -> bool:
         """Whether it is a 1 x 1 convolution, as on a shortcut."""
@@ -88,8 +92,8 @@ class DownsamplingSites(Sequence[Site]):
             table.add(
                 site.path,
                 site.layer,
-                shape_text(site.input[1:]) if site.input else "",
-                shape_text(site.output[1:]) if site.output else "",
+                site.map_text(site.input),
+                site.map_text(site.output),
                 quantity(site.macs or 0),
                 numbers_text(site.start) if site.start else "",
                 f"no: {site.words}" if site.obstacle else "yes",

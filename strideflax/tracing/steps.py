@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +118,8 @@ def inner_programs(equation: Any) -> list[Any]:
 
 
 def scopes_of(equation: Any) -> tuple[str, ...]:
-    """Return the names of the scopes that an equation stands in within its program."""
-    return tuple(name for name in str(equation.source_info.name_stack).split("/") if name)
+    """Return the names of the scopes that an equation stands in within its program, and of transforms around them."""
+    return tuple(re.findall(r"[^/()]+", str(equation.source_info.name_stack)))  # "vmap(jvp(layer))/inner"
 
 
 def step_of(equation: Any, scopes: tuple[str, ...], times: int = 1) -> Step | None:
