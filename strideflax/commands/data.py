@@ -81,7 +81,7 @@ def _classes(dataset: "Dataset") -> str:
 
     if dataset.train.has_masks:
         pixels = np.bincount(dataset.train.labels.ravel(), minlength=len(dataset.classes))[: len(dataset.classes)]
-        shares = pixels / max(pixels.sum(), 1)
+        shares = pixels / max(int(pixels.sum()), 1)
         named = [f"{name} ({share:.1%})" for name, share in zip(dataset.classes, shares, strict=True)]
         return ", ".join(named) + " of the labelled training pixels"
     counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes))
