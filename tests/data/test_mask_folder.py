@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from strideflax.commands.data import describe
 from strideflax.config import DataConfig
 from strideflax.data import DataError, load_dataset
 from strideflax.data.dataset import VOID
@@ -71,6 +72,13 @@ def test_a_label_may_mean_no_class_and_the_classes_have_names(folder):
     dataset = load_dataset(config(folder, void_label=3))
     assert dataset.classes == ("sky", "road", "tree")
     assert set(np.unique(dataset.train.labels)) == {0, 1, 2, VOID}
+
+
+def test_the_command_says_how_much_of_the_pixels_a_class_has(folder):
+    (folder / "classes.txt").write_text("sky\nroad\ntree\nsign\n")
+    dataset = load_dataset(config(folder))
+    shares = np.bincount(dataset.train.labels[dataset.train.labels != VOID]) / (dataset.train.labels != VOID).sum()
+    assert describe(dataset)["classes"].startswith(f"sky ({shares[0]:.1%}), road ({shares[1]:.1%})")
 
 
 def replaced(folder, name, content):
