@@ -87,11 +87,12 @@ def draw(images: np.ndarray, truth: np.ndarray, predicted: np.ndarray, classes: 
             for spine in axes.spines.values():
                 spine.set_visible(False)
         line[0].set_ylabel(name, fontsize=10)
-    for axes, part in zip(panels[-1], wrong, strict=True):
-        axes.set_xlabel(f"{part.mean():.1%} wrong", fontsize=8, color="#444444")
+    for axes, part, known in zip(panels[-1], wrong, truth != VOID, strict=True):
+        axes.set_xlabel(f"{part.sum() / max(int(known.sum()), 1):.1%} wrong", fontsize=8, color="#444444")
     keys = []
-    for name, (red, green, blue) in [*zip(classes, palette.tolist(), strict=False), ("wrong", ERROR_COLOUR)]:
-        keys.append(Patch(facecolor=(red / 255, green / 255, blue / 255), label=name))
+    others = [("no class", VOID_COLOUR)] if (truth == VOID).any() else []
+    for name, (red, green, blue) in [*zip(classes, palette.tolist(), strict=False), *others, ("wrong", ERROR_COLOUR)]:
+        keys.append(Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="#999999", label=name))
     figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 6), frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
@@ -107,12 +108,13 @@ def _palette(classes: int) -> np.ndarray:
 
 
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
-    """Measure a run on its test images, and draw the first of them."""
+    """Measure a run on its test images, and draw some of them, from the first to the last."""
     images, truth = subject.test()
     classes = subject.run.classes
     predicted = predicted_masks(subject.predict, images, progress)
     path = subject.run.folder / "measures" / PICTURE
-    draw(images[:SHOWN], truth[:SHOWN], predicted[:SHOWN], classes, path)
+    shown = np.unique(np.linspace(0, len(images) - 1, SHOWN).round().astype(int))  # neighbours of a film look alike
+    draw(images[shown], truth[shown], predicted[shown], classes, path)
     sizes = ", ".join(f"{name} from {low}" for name, (low, _) in SIZES.items())
     return {
         "protocol": f"IoU over all labelled pixels of {len(images)} test images; boundary F-score within "
