@@ -17,6 +17,7 @@ times in 100, by a mixture of t statistics (Lai 1976; Wang and Ramdas 2025) at i
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -74,10 +75,9 @@ def repeated_intervals(
     pairs = np.arange(1, count + 1)
     means = differences.cumsum(-1) / pairs
     low, high = np.full((2, *differences.shape), np.nan)
-    level = look_level(ERROR / comparisons)
     for n in range(FIRST_LOOK, min(count, LAST_LOOK) + 1):
         variance = differences[..., :n].var(-1, ddof=1) + resolution**2 / 6
-        half = -special.stdtrit(n - 1, level / 2) * np.sqrt(variance / n)
+        half = _half_width(n, variance, comparisons)
         low[..., n - 1] = means[..., n - 1] - half
         high[..., n - 1] = means[..., n - 1] + half
     for ends in (low, high):
@@ -99,6 +99,28 @@ def decide(differences: np.ndarray, *, comparisons: int = 1, resolution: float =
         if standing.outcome != UNDECIDED:
             break
     return standing
+
+
+def pairs_expected(differences: np.ndarray, *, comparisons: int = 1, resolution: float = 0.0) -> int | None:
+    """Return how many pairs in all would decide if further ones kept the mean and the spread of ``differences`` ``[pairs]``.
+
+    None where even `LAST_LOOK` would not, or where there are fewer than two pairs to go by. Arguments as of
+    `repeated_intervals`.
+    """
+    if len(differences) < 2:
+        return None
+    mean = float(differences.mean())
+    variance = float(differences.var(ddof=1)) + resolution**2 / 6
+    for n in range(max(len(differences), FIRST_LOOK), LAST_LOOK + 1):
+        half = _half_width(n, variance, comparisons)
+        if _outcome(mean - half, mean + half) != UNDECIDED:
+            return n
+    return None
+
+
+def _half_width(n: int, variance: Any, comparisons: int) -> Any:
+    """Return Student's half width at the level of a look, for a variance or for an array of them."""
+    return -special.stdtrit(n - 1, look_level(ERROR / comparisons) / 2) * np.sqrt(variance / n)
 
 
 def _outcome(low: float, high: float) -> str:

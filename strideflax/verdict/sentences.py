@@ -32,7 +32,12 @@ def sentence(verdict: Verdict, images: StudyImages) -> str:
         return f"{where}{operator} is within half a point of {baseline}, {_signed_points(standing)}{cost}; {pairs}."
     if math.isnan(standing.low):
         return f"{where}{operator} can't be told from {baseline} yet: {pairs}, and an interval takes {FIRST_LOOK}."
-    end = "" if standing.pairs < LAST_LOOK else ", the most that the rule allows"
+    if standing.pairs >= LAST_LOOK:
+        end = ", the most that the rule allows"
+    elif verdict.pairs_expected is not None:
+        end = f"; about {verdict.pairs_expected} like these would tell"
+    else:
+        end = f"; even {LAST_LOOK} like these would not tell"
     return f"{where}{operator} can't be told from {baseline}: {_signed_points(standing)}{cost}; {pairs}{end}."
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from strideflax.analysis.sequential import LAST_LOOK, UNDECIDED, Standing, decide
+from strideflax.analysis.sequential import LAST_LOOK, UNDECIDED, Standing, decide, pairs_expected
 from strideflax.config import Config
 from strideflax.errors import UserError
 from strideflax.sweep.plan import SweepRun
@@ -29,6 +29,7 @@ class Verdict:
         operator, baseline: what was compared.
         differences: of each pair, operator minus baseline, as fractions.
         standing: what they say.
+        pairs_expected: how many would decide if further ones were like these; None if too many, or not to be said.
         lost: pairs of which a run failed or diverged.
         error: what the last of those said.
         accuracy, baseline_accuracy: means over the pairs, as fractions; NaN without pairs.
@@ -40,6 +41,7 @@ class Verdict:
     baseline: str
     differences: tuple[float, ...]
     standing: Standing
+    pairs_expected: int | None
     lost: int
     error: str | None
     accuracy: float
@@ -126,12 +128,13 @@ class Study:
         accuracies = np.array([(first.test_accuracy, second.test_accuracy) for first, second in pairs], float)
         means = accuracies.mean(0) if pairs else np.full(2, math.nan)
         differences = accuracies[:, 1] - accuracies[:, 0] if pairs else np.zeros(0)
-        resolution = 1 / self.images.test_count
+        comparisons, resolution = len(self.operators) - 1, 1 / self.images.test_count
         return Verdict(
             operator=operator,
             baseline=self.baseline,
             differences=tuple(differences.tolist()),
-            standing=decide(differences, comparisons=len(self.operators) - 1, resolution=resolution),
+            standing=decide(differences, comparisons=comparisons, resolution=resolution),
+            pairs_expected=pairs_expected(differences, comparisons=comparisons, resolution=resolution),
             lost=lost,
             error=error,
             accuracy=float(means[1]),

@@ -15,6 +15,7 @@ from strideflax.analysis.sequential import (
     UNDECIDED,
     decide,
     look_level,
+    pairs_expected,
     repeated_intervals,
 )
 
@@ -126,3 +127,22 @@ def test_pairs_beyond_the_last_look_say_nothing(random):
     assert decide(late).high > MARGIN
     _, low, high = repeated_intervals(late)
     assert (low[-1], high[-1]) == (low[LAST_LOOK - 1], high[LAST_LOOK - 1])
+
+
+@pytest.mark.parametrize("comparisons", [1, 3])
+def test_the_pairs_expected_are_those_that_decide_if_mean_and_spread_stay(comparisons):
+    first = np.array([0.012, -0.004, 0.010, 0.002, 0.007])
+    expected = pairs_expected(first, comparisons=comparisons)
+    assert expected is not None
+    assert FIRST_LOOK < expected <= LAST_LOOK
+    for pairs, outcome in ((expected - 1, UNDECIDED), (expected, GAIN)):
+        alike = np.linspace(-1, 1, pairs)
+        alike = first.mean() + alike * first.std(ddof=1) / alike.std(ddof=1)
+        _, low, _ = repeated_intervals(alike, comparisons=comparisons)
+        assert (low[-1] > 0) == (outcome == GAIN)
+
+
+def test_no_number_of_pairs_is_expected_where_none_would_do():
+    assert pairs_expected(np.array([0.02, -0.02, 0.01, -0.01])) is None
+    assert pairs_expected(np.array([0.02])) is None
+    assert pairs_expected(np.full(4, 0.02)) == FIRST_LOOK

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from verdict.conftest import IMAGES
 
-from strideflax.analysis.sequential import decide
+from strideflax.analysis.sequential import decide, pairs_expected
 from strideflax.verdict.figure import draw_verdicts
 from strideflax.verdict.sentences import footnote, sentence, standing_in_short
 from strideflax.verdict.study import Verdict
@@ -21,6 +21,7 @@ def verdict(differences: list[float], **changes) -> Verdict:
         baseline="strided_conv",
         differences=tuple(differences),
         standing=decide(values, comparisons=2),
+        pairs_expected=pairs_expected(values, comparisons=2),
         lost=0,
         error=None,
         accuracy=0.9,
@@ -50,7 +51,12 @@ def verdict(differences: list[float], **changes) -> Verdict:
         (
             verdict([0.02, -0.02, 0.01, 0.0, 0.01]),
             "On your 2,062 images, blur_pool can't be told from strided_conv: +0.4 points (−4.2 to 5.0) at 1.5 times the cost; "
-            "5 pairs.",
+            "5 pairs; even 30 like these would not tell.",
+        ),
+        (
+            verdict([0.02, -0.005, 0.01, 0.0, 0.01]),
+            "On your 2,062 images, blur_pool can't be told from strided_conv: +0.7 points (−2.3 to 3.7) at 1.5 times the cost; "
+            "5 pairs; about 23 like these would tell.",
         ),
         (
             verdict([0.02, -0.02] * 15, lost=1, error="the loss is not finite"),
