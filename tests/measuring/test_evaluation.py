@@ -15,7 +15,7 @@ from strideflax.data.shapes import draw_shapes
 from strideflax.errors import UserError
 from strideflax.measuring.corruptions import CORRUPTIONS, SEVERITIES
 from strideflax.measuring.evaluation import evaluate_run
-from strideflax.measuring.measures import MEASURES
+from strideflax.measuring.measures import measures_of
 from strideflax.measuring.receptive_field import PICTURE
 from strideflax.measuring.shifts import BORDERS
 from strideflax.measuring.subject import Subject, load_images
@@ -56,7 +56,7 @@ def results(run):
 
 
 def test_every_measure_leaves_a_file_with_protocol_seconds_and_device(run, results):
-    for name in MEASURES:
+    for name in measures_of("classify"):
         stored = json.loads((run.folder / "measures" / f"{name}.json").read_text())
         assert stored == results[0][name]
         assert stored["measure"] == name
@@ -71,7 +71,7 @@ def test_every_measure_leaves_a_file_with_protocol_seconds_and_device(run, resul
 
 
 def test_every_measure_tells_how_far_it_is(results):
-    for name in MEASURES:
+    for name in measures_of("classify"):
         reports = [report[1:] for report in results[1] if report[0] == name]
         assert reports[0] == (0, 1)
         assert reports[-1][0] == reports[-1][1] > 0
