@@ -1,11 +1,13 @@
 """Kept programs: found by the next process, verified before they are loaded, and in nobody else's hands."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from docs.pages import ROOT
 
 PROGRAM = """
 import sys
@@ -45,6 +47,15 @@ def test_a_second_process_finds_what_the_first_has_compiled(tmp_path):
     assert second[1:] == first[1:]
     assert second[2].startswith(str(tmp_path))
     assert second[3] == ""
+
+
+def test_another_checkout_finds_them_too_and_another_option_does_not(tmp_path):
+    kept, copy = tmp_path / "kept", tmp_path / "checkout"
+    shutil.copytree(ROOT / "strideflax", copy / "strideflax", ignore=shutil.ignore_patterns("__pycache__"))
+    first = run(kept)
+    assert run(kept, PYTHONPATH=str(copy))[0] >= 1, "nothing of where the library lies is in a program's name"
+    assert run(kept, XLA_FLAGS="--xla_cpu_enable_fast_math=true")[0] == 0
+    assert first[0] == 0
 
 
 @pytest.mark.parametrize(

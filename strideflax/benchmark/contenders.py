@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from strideflax.programs import FAST_NONDETERMINISTIC
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
@@ -13,25 +15,32 @@ class Contender:
         framework: "jax" or "torch".
         description: one line.
         environment: variables of its process.
-        compiled: by `torch.compile`.
+        compile_mode: of `torch.compile`; None is eager.
         channels_last: layout of PyTorch's tensors in memory.
     """
 
     framework: str
     description: str
     environment: dict[str, str] = field(default_factory=dict)
-    compiled: bool = False
+    compile_mode: str | None = None
     channels_last: bool = False
 
 
 # On an accelerator JAX takes most of its memory for itself; several contenders wait on it at a time.
 SHARED_MEMORY = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
+CUDA_GRAPHS = "reduce-overhead"  # what torch.compile calls them
+
 CONTENDERS = {
     "auto": Contender(
         framework="jax",
         description="strideflax as it is",
         environment={"STRIDEFLAX_IMPLEMENTATION": "auto", **SHARED_MEMORY},
+    ),
+    "fast": Contender(
+        framework="jax",
+        description="strideflax, on a GPU without equal bits",
+        environment={"STRIDEFLAX_IMPLEMENTATION": "auto", FAST_NONDETERMINISTIC: "1", **SHARED_MEMORY},
     ),
     "lax": Contender(
         framework="jax",
@@ -41,11 +50,17 @@ CONTENDERS = {
     "torch": Contender(framework="torch", description="PyTorch eager, contiguous"),
     "torch_last": Contender(framework="torch", description="PyTorch eager, channels last", channels_last=True),
     "torch_compile": Contender(
-        framework="torch", description="torch.compile, channels last", compiled=True, channels_last=True
+        framework="torch", description="torch.compile, channels last", compile_mode="default", channels_last=True
+    ),
+    "torch_graphs": Contender(
+        framework="torch",
+        description="torch.compile with CUDA graphs, channels last",
+        compile_mode=CUDA_GRAPHS,
+        channels_last=True,
     ),
 }
 REFERENCE = "auto"  # strideflax itself, which the others are compared with
-RIVALS = {"lax": ("lax",), "torch": ("lax", "torch", "torch_last", "torch_compile")}
+RIVALS = {"lax": ("lax",), "torch": ("lax", "torch", "torch_last", "torch_compile", "torch_graphs")}
 
 
 @dataclass(frozen=True)

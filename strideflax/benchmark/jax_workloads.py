@@ -24,7 +24,7 @@ from strideflax.model import abstract_model
 from strideflax.operators.blur import blur_pool
 from strideflax.operators.conv import conv
 from strideflax.operators.pool import avg_pool, max_pool
-from strideflax.programs import Program
+from strideflax.programs import Program, is_deterministic
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
     Pixels,
@@ -39,17 +39,31 @@ from strideflax.training.step import (
 
 def describe(contender: Contender) -> dict[str, Any]:
     """Return the device, how many, the versions, and which library "auto" convolutions may run in besides XLA."""
-    about = {"device": describe_device(), "device_count": jax.device_count()}
+    about = {"device": describe_device(), "device_count": jax.device_count(), "platform": jax.default_backend()}
     return {**about, "versions": versions(), "onednn": onednn.version()}
 
 
 def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared:
     """Return ``workload`` compiled; a step's initial weights are stored in ``weights`` for the others."""
     if isinstance(workload, Step):
-        return _step(workload, weights)
-    if isinstance(workload, OperatorCall):
-        return _operator(workload)
-    return _product(workload) if isinstance(workload, Product) else _increment(workload)
+        prepared = _step(workload, weights)
+    elif isinstance(workload, OperatorCall):
+        prepared = _operator(workload)
+    else:
+        prepared = _product(workload) if isinstance(workload, Product) else _increment(workload)
+    prepared.facts.update(_arithmetic(workload.dtype))
+    return prepared
+
+
+# What XLA computes a float32 product in, unless `jax_default_matmul_precision` asks for more.
+FLOAT32_ARITHMETIC = {"gpu": "tf32", "tpu": "bfloat16"}
+
+
+def _arithmetic(dtype: str) -> dict[str, Any]:
+    """Return how a product of that type is computed, and whether it gives the same bits each time."""
+    is_exact = dtype != "float32" or jax.config.jax_default_matmul_precision in ("highest", "float32")
+    arithmetic = dtype if is_exact else FLOAT32_ARITHMETIC.get(jax.default_backend(), dtype)
+    return {"arithmetic": arithmetic, "deterministic": is_deterministic() is not False}
 
 
 def _step(workload: Step, weights: Path) -> Prepared:
@@ -105,10 +119,22 @@ def forward_of(workload: OperatorCall) -> Callable[[Array, Array], Array]:
     """Return the operator as a function of its input and, if it is a convolution, its kernel."""
     window, stride, padding = workload.window, workload.stride, workload.padding
     if workload.operator == "conv":
-        return lambda x, kernel: conv(x, kernel, stride=stride, padding=padding)
+        dilation, groups = workload.dilation, workload.groups
+        return lambda x, kernel: conv(x, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if workload.operator == "conv_transpose":
+        return partial(_transposed, workload)
     pools: dict[str, Callable[..., Array]] = {"max_pool": max_pool, "avg_pool": avg_pool, "blur_pool": blur_pool}
     pool = pools[workload.operator]
     return lambda x, kernel: pool(x, window, stride=stride, padding=padding)
+
+
+def _transposed(workload: OperatorCall, x: Array, kernel: Array) -> Array:
+    """Return the transpose of the convolution that would give ``x``: the gradient of its input."""
+
+    def down(large: Array) -> Array:
+        return conv(large, kernel, stride=workload.stride, padding=workload.padding)
+
+    return jax.linear_transpose(down, jax.ShapeDtypeStruct(workload.output_shape, x.dtype))(x)[0]
 
 
 def _operator(workload: OperatorCall) -> Prepared:
@@ -121,7 +147,7 @@ def _operator(workload: OperatorCall) -> Prepared:
         results = [y]
         if workload.input_gradient:
             results.append(dx)
-        if workload.operator == "conv":
+        if workload.has_kernel:
             results.append(dkernel)
         return tuple(results)
 
@@ -141,8 +167,8 @@ def _operator(workload: OperatorCall) -> Prepared:
 def _product(workload: Product) -> Prepared:
     first, second = (jnp.asarray(array, workload.dtype) for array in workload.arrays())
     compiled, seconds = compile_call(jnp.matmul, first, second)
-    result = compiled(first, second)
-    return Prepared(lambda: jax.block_until_ready(compiled(first, second)), workloads.results_of([result]), seconds)
+    facts = workloads.results_of([compiled(first, second)[: workloads.CHECKED_ROWS]])
+    return Prepared(lambda: jax.block_until_ready(compiled(first, second)), facts, seconds)
 
 
 def _increment(workload: Increment) -> Prepared:

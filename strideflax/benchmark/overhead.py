@@ -28,6 +28,7 @@ from strideflax.model import abstract_model
 from strideflax.process import keep_memory
 from strideflax.programs import compiled
 from strideflax.training import train
+from strideflax.training.loop import compile_programs, default_steps_per_dispatch
 from strideflax.training.setup import TrainingSetup, prepare
 
 STEPS = 100
@@ -99,8 +100,10 @@ def main(spec: str, overrides: Sequence[str]) -> None:
     keep_memory()
     keep_compiled()
     setup = prepare(read_config(spec, overrides))
-    step, arguments = compile_step(setup)
-    state = jax.block_until_ready(step(setup.initial, *arguments))
+    train_set = setup.pixels(setup.dataset.train)
+    most = min(default_steps_per_dispatch(), setup.steps_per_epoch)
+    programs = compile_programs(setup, {1, most}, setup.initial, train_set)
+    state = jax.block_until_ready(programs[1](setup.initial, train_set, setup.order(0), setup.key))
     sys.stdout.write(f"{np.asarray(state.step)}\n")
     sys.stdout.flush()
 

@@ -24,8 +24,8 @@ PROTOCOL = (
 )
 STEP_FLOPS_PER_MAC = 6  # a multiplication and an addition, forward and in both gradients; the usual count
 # Of logits (beside the largest, at least 1) and results; of summed losses. bfloat16 keeps 8 bits, and the order of rounding
-# differs, so there a check finds another network and not another rounding.
-TOLERANCES = {"float32": (2e-5, 2e-4), "bfloat16": (6e-2, 3e-2)}
+# differs, so there a check finds another network and not another rounding. TF32 keeps 11.
+TOLERANCES = {"float32": (2e-5, 2e-4), "tf32": (1e-2, 3e-3), "bfloat16": (6e-2, 3e-2)}
 
 
 def introduce(contenders: Mapping[str, RemoteContender]) -> dict[str, dict[str, Any]]:
@@ -46,8 +46,8 @@ def measure_ratios(
 ) -> Iterator[dict[str, Any]]:
     """Measure each workload by all ``contenders``, the first of which is strideflax; yield a row as soon as it is known.
 
-    Each row holds ``name``, ``workload``, ``times`` per contender, ``ratios`` per rival, and for whom there is none:
-    ``failed`` or ``differs``, with the reason.
+    Each row holds ``name``, ``workload``, ``times`` per contender, ``ratios`` per rival, whether each is ``deterministic``, and
+    for whom there is no ratio: ``failed`` or ``differs``, with the reason.
     """
     with tempfile.TemporaryDirectory() as folder:
         for number, workload in enumerate(workloads):
@@ -55,7 +55,22 @@ def measure_ratios(
 
 
 def _row(contenders: Mapping[str, RemoteContender], workload: Workload, rounds: int, weights: Path) -> dict[str, Any]:
-    ready, failed = _prepare(contenders, workload, weights)
+    return measured_row(contenders, workload, rounds, *prepare_all(contenders, workload, weights))
+
+
+def measured_row(
+    contenders: Mapping[str, RemoteContender],
+    workload: Workload,
+    rounds: int,
+    ready: Mapping[str, dict[str, Any]],
+    failed: dict[str, str],
+    seconds: float | None = None,
+) -> dict[str, Any]:
+    """Let those that are ``ready`` take turns; return the row. ``ready`` and ``failed`` are `prepare_all`'s.
+
+    A turn takes ``seconds``, by default those of `turn_seconds`.
+    """
+    seconds = turn_seconds(workload) if seconds is None else seconds
     differs = {}
     if REFERENCE in ready:
         for name, answer in ready.items():
@@ -68,7 +83,7 @@ def _row(contenders: Mapping[str, RemoteContender], workload: Workload, rounds: 
             if name in failed:
                 continue
             try:
-                answers.append(contenders[name].ask(do="measure", calls=5, seconds=turn_seconds(workload)))
+                answers.append(contenders[name].ask(do="measure", calls=5, seconds=seconds))
             except ContenderError as error:
                 failed[name] = str(error)
     times, ratios = {}, {}
@@ -78,7 +93,11 @@ def _row(contenders: Mapping[str, RemoteContender], workload: Workload, rounds: 
     for name, measured in times.items():
         if name != REFERENCE and REFERENCE in times:
             ratios[name] = ratio(measured["medians_ms"], times[REFERENCE]["medians_ms"])
-    row = {"name": workload.name, "workload": to_job(workload), "rounds": rounds, "times": times, "ratios": ratios}
+    deterministic = {name: ready[name]["facts"].get("deterministic") for name in times}
+    row = {
+        "name": workload.name, "workload": to_job(workload), "dtype": workload.dtype, "rounds": rounds,
+        "times": times, "ratios": ratios, "deterministic": deterministic,
+    }  # fmt: skip
     if failed:
         row["failed"] = failed
     if differs:
@@ -86,7 +105,7 @@ def _row(contenders: Mapping[str, RemoteContender], workload: Workload, rounds: 
     return row
 
 
-def _prepare(
+def prepare_all(
     contenders: Mapping[str, RemoteContender], workload: Workload, weights: Path
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Let every contender prepare ``workload``; return the answers, and why the others failed."""
@@ -97,6 +116,15 @@ def _prepare(
         except ContenderError as error:
             failed[name] = str(error)
     return ready, failed
+
+
+def shares_of_peak(times: Mapping[str, Mapping[str, Any]], peak: float | None) -> dict[str, float]:
+    """Return the share of ``peak``, in GFLOP/s, that each contender reached in a workload of such arithmetic."""
+    shares = {}
+    for name, measured in times.items():
+        if peak and "gflops_per_second" in measured:
+            shares[name] = measured["gflops_per_second"] / peak
+    return shares
 
 
 def turn_seconds(workload: Workload) -> float:
@@ -112,9 +140,9 @@ def ratio(rival: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], workload: Workload) -> str:
     """Return in one line how the facts of two contenders differ by more than rounding; empty if they agree."""
-    tolerance, loss_tolerance = TOLERANCES[workload.dtype]
+    tolerance, loss_tolerance = TOLERANCES[ours.get("arithmetic", workload.dtype)]
     found = []
-    for fact in ("params", "macs"):
+    for fact in ("arithmetic", "params", "macs"):
         if ours.get(fact) != theirs.get(fact):
             found.append(f"{fact} {theirs.get(fact)} instead of {ours.get(fact)}")
     if "logits" in ours:

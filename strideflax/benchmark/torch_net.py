@@ -194,7 +194,7 @@ def multiply_adds(net: nn.Module, size: Sequence[int]) -> int:
     hooks = [module.register_forward_hook(count) for module in counted]
     training = net.training
     with torch.no_grad():
-        net.eval()(torch.zeros(1, 3, *size))
+        net.eval()(torch.zeros(1, 3, *size, device=next(net.parameters()).device))
     net.train(training)
     for hook in hooks:
         hook.remove()

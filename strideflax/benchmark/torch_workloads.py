@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from strideflax.benchmark import workloads
-from strideflax.benchmark.contenders import Contender, Prepared
+from strideflax.benchmark.contenders import CUDA_GRAPHS, Contender, Prepared
 from strideflax.benchmark.torch_net import MiniResNet, Pool, multiply_adds
 from strideflax.benchmark.workloads import Increment, OperatorCall, Product, Step, Workload
 from strideflax.config import Config
@@ -26,14 +26,19 @@ def describe(contender: Contender) -> dict[str, Any]:
     """
     if hasattr(os, "sched_getaffinity"):
         torch.set_num_threads(len(os.sched_getaffinity(0)))
-    if contender.compiled:
-        torch.compile(lambda x: x + 1)(torch.ones(4, device=DEVICE))
+    if contender.compile_mode is not None:
+        _compiled(lambda x: x + 1, contender)(torch.ones(4, device=DEVICE))
     name = torch.cuda.get_device_name() if DEVICE == "cuda" else f"cpu, {torch.backends.cpu.get_cpu_capability()}"
     return {"device": name, "threads": torch.get_num_threads(), "versions": {"torch": torch.__version__}}
 
 
 def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared:
-    """Return ``workload`` ready to be called; a step starts from the initial weights in ``weights``."""
+    """Return ``workload`` ready to be called; a step starts from the initial weights in ``weights``.
+
+    On CUDA float32 is computed in TF32, as XLA does.
+    """
+    if DEVICE == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if isinstance(workload, Step):
         call, facts = _step(workload, contender, weights)
     elif isinstance(workload, OperatorCall):
@@ -48,7 +53,27 @@ def prepare(workload: Workload, contender: Contender, weights: Path) -> Prepared
         if DEVICE == "cuda":
             torch.cuda.synchronize()
 
-    return Prepared(finished, facts)
+    return Prepared(finished, facts | _arithmetic(workload.dtype))
+
+
+def _arithmetic(dtype: str) -> dict[str, Any]:
+    """Return how a product of that type is computed, and whether it gives the same bits each time."""
+    if DEVICE == "cpu":
+        return {"arithmetic": dtype, "deterministic": True}
+    has_tf32 = dtype == "float32" and torch.cuda.get_device_capability() >= (8, 0)
+    return {
+        "arithmetic": "tf32" if has_tf32 else dtype,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def _compiled(function: Callable[..., Any], contender: Contender) -> Callable[..., Any]:
+    """Return ``function`` as the contender runs it."""
+    if contender.compile_mode is None:
+        return function
+    if contender.compile_mode == CUDA_GRAPHS and DEVICE != "cuda":
+        raise ValueError("CUDA graphs need CUDA")
+    return torch.compile(function, mode=contender.compile_mode)
 
 
 def _step(workload: Step, contender: Contender, weights: Path) -> tuple[Callable[[], object], dict[str, Any]]:
@@ -84,12 +109,14 @@ def _step(workload: Step, contender: Contender, weights: Path) -> tuple[Callable
     with torch.no_grad():
         logits = forward(images[: workloads.CHECKED_IMAGES])
     net.train()
-    loss_function = torch.compile(loss_of) if contender.compiled else loss_of
+    loss_function = _compiled(loss_of, contender)
     update = _sgd(net, config)
     totals, steps = torch.zeros(2, device=DEVICE), 0
 
     def call() -> None:
         nonlocal steps
+        if contender.compile_mode == CUDA_GRAPHS:
+            torch.compiler.cudagraph_mark_step_begin()  # what the last step returned may be overwritten
         start = steps * size % len(split)
         batch = order[start : start + size]
         loss, correct = loss_function(images[batch], labels[batch])
@@ -130,20 +157,25 @@ def _sgd(net: MiniResNet, config: Config) -> Callable[[], None]:
     return update
 
 
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}  # by spatial axes; one has no such layout
+
+
 def _operator(workload: OperatorCall, contender: Contender) -> tuple[Callable[[], object], dict[str, Any]]:
     x, kernel, cotangent = (torch.from_numpy(array) for array in workload.arrays())
-    x, cotangent = x.permute(0, 3, 1, 2), cotangent.permute(0, 3, 1, 2)
-    kernel = kernel.permute(3, 2, 0, 1)
-    layout = torch.channels_last if contender.channels_last else torch.contiguous_format
+    x, cotangent = x.movedim(-1, 1), cotangent.movedim(-1, 1)
+    kernel = kernel.movedim(-1, 0).movedim(-1, 1)
+    layout = torch.contiguous_format
+    if contender.channels_last:
+        layout = CHANNELS_LAST.get(workload.axes, layout)
     dtype = getattr(torch, workload.dtype)
     x, kernel, cotangent = (t.to(DEVICE, dtype).contiguous(memory_format=layout) for t in (x, kernel, cotangent))
-    learned = workload.operator == "conv"
+    learned = workload.has_kernel
     pool = None if learned else Pool(workload.operator, workload.window, workload.stride, x.shape[1]).to(DEVICE)
 
     def apply(x: Tensor, kernel: Tensor) -> Tensor:
-        return pool(x) if pool is not None else functional.conv2d(x, kernel, None, workload.stride, workload.padding)
+        return pool(x) if pool is not None else _convolved(x, kernel, workload)
 
-    function = torch.compile(apply) if contender.compiled else apply
+    function = _compiled(apply, contender)
     wanted = []
     if workload.input_gradient:
         wanted.append(x)
@@ -158,16 +190,26 @@ def _operator(workload: OperatorCall, contender: Contender) -> tuple[Callable[[]
         for tensor in wanted:
             tensor.requires_grad_()
     y, *gradients = call()
-    results = [_plain(y.permute(0, 2, 3, 1))]
+    results = [_plain(y.movedim(1, -1))]
     for tensor, gradient in zip(wanted, gradients, strict=False):  # no gradients without a backward pass
-        axes = (0, 2, 3, 1) if tensor is x else (2, 3, 1, 0)
-        results.append(_plain(gradient.permute(axes)))
+        in_our_order = gradient.movedim(1, -1) if tensor is x else gradient.movedim(1, -1).movedim(0, -1)
+        results.append(_plain(in_our_order))
     return call, workloads.results_of(results)
+
+
+def _convolved(x: Tensor, kernel: Tensor, workload: OperatorCall) -> Tensor:
+    how = {"stride": workload.stride, "padding": workload.padding, "groups": workload.groups}
+    how["dilation"] = workload.dilation
+    if workload.operator == "conv_transpose":
+        how["output_padding"] = workload.stride - workload.window + 2 * workload.padding
+        transposed = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)
+        return transposed[workload.axes - 1](x, kernel, **how)
+    return (functional.conv1d, functional.conv2d, functional.conv3d)[workload.axes - 1](x, kernel, **how)
 
 
 def _product(workload: Product) -> tuple[Callable[[], object], dict[str, Any]]:
     first, second = (torch.from_numpy(array).to(DEVICE, getattr(torch, workload.dtype)) for array in workload.arrays())
-    return lambda: first @ second, workloads.results_of([_plain(first @ second)])
+    return lambda: first @ second, workloads.results_of([_plain((first @ second)[: workloads.CHECKED_ROWS])])
 
 
 def _increment(workload: Increment) -> tuple[Callable[[], object], dict[str, Any]]:

@@ -15,6 +15,7 @@ from strideflax.data.dataset import Split
 CLASSES = 10
 CHECKED_IMAGES = 8  # whose logits are compared
 CHECKED_NUMBERS = 1000  # of an increment
+CHECKED_ROWS = 64  # of a product
 CHECKED_STEPS = 3  # of training, whose losses are compared
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)  # about CIFAR-10's; only their being the same for all matters
 ITEM_BYTES = {"float32": 4, "bfloat16": 2}
@@ -88,18 +89,20 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorCall:
-    """One convolution, pool or blur on a random square map: forward, or forward and backward.
+    """One convolution, pool or blur on a random map, as long on all its axes: forward, or forward and backward.
 
     Padding is zeros, ``window // 2`` on every side, and none for a pool whose window is its stride; an average counts real
     pixels alone.
 
     Attributes:
-        operator: "conv", "max_pool", "avg_pool" or "blur_pool".
-        window, stride: on both axes.
-        size: height and width of the input.
+        operator: "conv", "conv_transpose", "max_pool", "avg_pool" or "blur_pool".
+        window, stride: on every axis. A transposed convolution enlarges by its stride.
+        size: of the input along each axis.
         in_features, out_features: channels; pools and blurs keep theirs.
         backward: with the gradients of the input and of the kernel.
         input_gradient: False leaves the input's gradient out, as the first layer of a network does.
+        axes: spatial ones; pools and blurs have two.
+        dilation, groups: of a convolution.
     """
 
     operator: str
@@ -112,13 +115,23 @@ class OperatorCall:
     input_gradient: bool = True
     batch: int = 128
     dtype: str = "float32"
+    axes: int = 2
+    dilation: int = 1
+    groups: int = 1
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether it convolves with a kernel, which has a gradient."""
+        return self.operator in ("conv", "conv_transpose")
 
     @property
     def name(self) -> str:
         """A line that tells it from the others."""
-        channels = f"{self.in_features}->{self.out_features}" if self.operator == "conv" else f"{self.in_features}"
-        window = f"{self.window}x{self.window}/{self.stride}"
-        name = f"{self.operator} {window} {channels} at {self.size}x{self.size}, {self.dtype}, forward"
+        channels = f"{self.in_features}->{self.out_features}" if self.has_kernel else f"{self.in_features}"
+        window, size = "x".join([str(self.window)] * self.axes), "x".join([str(self.size)] * self.axes)
+        how = f" dilation {self.dilation}" if self.dilation > 1 else ""
+        how += f" groups {self.groups}" if self.groups > 1 else ""
+        name = f"{self.operator} {window}/{self.stride}{how} {channels} at {size}, {self.dtype}, forward"
         if self.backward:
             name += " + backward" if self.input_gradient else " + backward, kernel's gradient alone"
         return name
@@ -126,38 +139,45 @@ class OperatorCall:
     @property
     def padding(self) -> int:
         """Zeros on every side."""
-        return 0 if self.window == self.stride else self.window // 2
+        return 0 if self.window == self.stride else self.dilation * (self.window // 2)
 
     @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """Batch, height, width, channels."""
-        return self.batch, self.size, self.size, self.in_features
+    def input_shape(self) -> tuple[int, ...]:
+        """Batch, spatial axes, channels."""
+        return self.batch, *[self.size] * self.axes, self.in_features
 
     @property
-    def output_shape(self) -> tuple[int, int, int, int]:
-        """Batch, height, width, channels."""
-        size = (self.size + 2 * self.padding - self.window) // self.stride + 1
-        return self.batch, size, size, self.out_features
+    def output_shape(self) -> tuple[int, ...]:
+        """Batch, spatial axes, channels."""
+        extent = self.dilation * (self.window - 1) + 1
+        size = (self.size + 2 * self.padding - extent) // self.stride + 1
+        if self.operator == "conv_transpose":
+            size = self.size * self.stride
+        return self.batch, *[size] * self.axes, self.out_features
 
     @property
-    def kernel_shape(self) -> tuple[int, int, int, int]:
-        """Rows, columns, input and output channels."""
-        return self.window, self.window, self.in_features, self.out_features
+    def kernel_shape(self) -> tuple[int, ...]:
+        """Window, input channels of a group, output channels; a transposed convolution has that of the one it undoes."""
+        channels = self.in_features // self.groups, self.out_features
+        if self.operator == "conv_transpose":
+            channels = self.out_features, self.in_features
+        return *[self.window] * self.axes, *channels
 
     @property
     def flops(self) -> int | None:
         """Multiplications and additions of the convolution and of each of its gradients; None for the others."""
-        if self.operator != "conv":
+        if not self.has_kernel:
             return None
         products = 1
         if self.backward:
             products = 3 if self.input_gradient else 2
-        return 2 * products * math.prod(self.output_shape) * math.prod(self.kernel_shape[:3])
+        small = self.input_shape if self.operator == "conv_transpose" else self.output_shape
+        return 2 * products * math.prod(small) * math.prod(self.kernel_shape[:-1])
 
     @property
     def bytes(self) -> int | None:
         """Least traffic with memory: the input read, the output written, and back the same of gradients; None for a conv."""
-        if self.operator == "conv":
+        if self.has_kernel:
             return None
         numbers = math.prod(self.input_shape) + math.prod(self.output_shape)
         passes = 2 if self.backward else 1
@@ -168,7 +188,7 @@ class OperatorCall:
         random = np.random.default_rng(0)
         shapes = (self.input_shape, self.kernel_shape, self.output_shape)
         x, kernel, gradient = (random.standard_normal(shape, dtype=np.float32) for shape in shapes)
-        return x, kernel / math.sqrt(math.prod(self.kernel_shape[:3])), gradient
+        return x, kernel / math.sqrt(math.prod(self.kernel_shape[:-1])), gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,8 +210,10 @@ class Product:
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Return both factors, float32."""
-        random = np.random.default_rng(0)
-        first, second = random.standard_normal((2, self.size, self.size), dtype=np.float32)
+        tile = min(self.size, 2048)
+        tiles = np.random.default_rng(0).standard_normal((2, tile, tile), dtype=np.float32)
+        repeats = -(-self.size // tile)
+        first, second = np.tile(tiles, (1, repeats, repeats))[:, : self.size, : self.size]
         return first, second
 
 
@@ -274,8 +296,39 @@ SHAPES = (
 )
 
 
+# Where XLA was seen to leave its fast path, or may: `strideflax.kernels.implementation.LEFT_TO_XLA` says what each decides.
+OFF_THE_PATH = (
+    OperatorCall(operator="conv", window=3, stride=2, size=256, in_features=64, out_features=128, axes=1),
+    OperatorCall(operator="conv", window=3, stride=2, size=256, in_features=64, out_features=128, axes=1, dilation=2),
+    OperatorCall(operator="conv", window=3, stride=1, size=16, in_features=64, out_features=64, dilation=2),
+    OperatorCall(operator="conv", window=3, stride=2, size=16, in_features=64, out_features=128, dilation=2),
+    OperatorCall(operator="conv", window=3, stride=2, size=16, in_features=64, out_features=128, groups=4),
+    OperatorCall(operator="conv", window=3, stride=1, size=16, in_features=64, out_features=64, groups=64),
+    OperatorCall(operator="conv", window=5, stride=2, size=16, in_features=64, out_features=128),
+    OperatorCall(operator="conv", window=5, stride=3, size=30, in_features=64, out_features=128),
+    OperatorCall(operator="conv", window=3, stride=1, size=8, in_features=32, out_features=32, axes=3, batch=32),
+    OperatorCall(operator="conv", window=3, stride=2, size=16, in_features=32, out_features=64, axes=3, batch=16),
+    OperatorCall(operator="conv_transpose", window=3, stride=2, size=128, in_features=128, out_features=64, axes=1),
+    OperatorCall(operator="conv_transpose", window=3, stride=2, size=8, in_features=128, out_features=64),
+    OperatorCall(
+        operator="conv_transpose", window=3, stride=2, size=8, in_features=64, out_features=32, axes=3, batch=16
+    ),
+)
+
+
+def off_the_path(dtype: str) -> list[OperatorCall]:
+    """Return each of `OFF_THE_PATH`, forward and backward."""
+    listed = []
+    for call in OFF_THE_PATH:
+        listed.append(dataclasses.replace(call, dtype=dtype, backward=True))
+    return listed
+
+
 def operators(dtype: str) -> list[OperatorCall]:
-    """Return every shape forward, and forward and backward; the stem's also as in a network, where images need no gradient."""
+    """Return every shape forward, and forward and backward, then those `off_the_path`.
+
+    The stem's is also listed as in a network, where images need no gradient.
+    """
     listed = []
     for operator, window, stride, size, in_features, out_features in SHAPES:
         forward = OperatorCall(
@@ -285,4 +338,11 @@ def operators(dtype: str) -> list[OperatorCall]:
         listed += [forward, dataclasses.replace(forward, backward=True)]
         if forward.in_features == 3:
             listed.append(dataclasses.replace(forward, backward=True, input_gradient=False))
-    return listed
+    return listed + off_the_path(dtype)
+
+
+def limits(dtypes: Iterable[str], platform: str) -> list[Workload]:
+    """Return what finds the limits of such a device, computing and moving numbers: large enough to hide that it is called."""
+    size, numbers = (2048, 2**25) if platform == "cpu" else (8192, 2**28)
+    products: list[Workload] = [Product(dtype=dtype, size=size) for dtype in dtypes]
+    return products + [Increment(dtype=dtype, numbers=numbers) for dtype in dtypes]

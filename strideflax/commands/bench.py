@@ -7,7 +7,7 @@ strideflax bench against torch --only "training step"
 import argparse
 from typing import Any
 
-from strideflax.commands import bench_against, bench_all, bench_operators, bench_overhead, bench_scaling
+from strideflax.commands import bench_against, bench_all, bench_gpu, bench_operators, bench_overhead, bench_scaling
 from strideflax.commands.parsing import Command, Parser, add_commands
 
 COMMANDS: dict[str, Command] = {
@@ -16,6 +16,7 @@ COMMANDS: dict[str, Command] = {
     "scaling": bench_scaling,
     "overhead": bench_overhead,
     "all": bench_all,
+    "gpu": bench_gpu,
 }
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from rich.table import Table
 from strideflax.benchmark.contenders import REFERENCE, RIVALS
 from strideflax.commands.bench_options import SHIPPED, add_comparison, add_out, add_torch
 from strideflax.commands.console import console, fits, loading, print_table, print_text
+from strideflax.commands.parsing import at_least_one
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,8 +54,9 @@ def main(args: argparse.Namespace) -> None:
 def _against(args: argparse.Namespace) -> None:
     """Measure, print and store; exit with 1 if a rival did not compute the same."""
     with loading():
-        from strideflax.benchmark.ratios import PROTOCOL, introduce, measure_ratios
+        from strideflax.benchmark.ratios import PROTOCOL, introduce, measure_ratios, shares_of_peak
         from strideflax.benchmark.remote import open_contenders
+        from strideflax.benchmark.workloads import limits
         from strideflax.files import write_json
 
     own_python = args.torch_python == sys.executable
@@ -74,6 +77,7 @@ def _against(args: argparse.Namespace) -> None:
             console.print(
                 f"load average {load:.1f} before it starts: other programs disturb the ratios", style="yellow"
             )
+        workloads = [*limits(_dtypes(args), about[REFERENCE].get("platform", "cpu")), *workloads]
         rows: list[dict[str, Any]] = []
         stored: dict[str, Any] = {
             "protocol": PROTOCOL, "rounds": args.rounds, "device": about[REFERENCE]["device"], "contenders": about,
@@ -81,8 +85,10 @@ def _against(args: argparse.Namespace) -> None:
         }  # fmt: skip
         for row in measure_ratios(present, workloads, rounds=args.rounds):
             rows.append(row)
+            peaks = _peaks(rows, "product", "gflops_per_second")
+            row["shares_of_peak"] = shares_of_peak(row["times"], peaks.get(row["dtype"]))
             stored |= {
-                "peaks_gflops_per_second": _peaks(rows, "product", "gflops_per_second"),
+                "peaks_gflops_per_second": peaks,
                 "peaks_gigabytes_per_second": _peaks(rows, "increment", "gigabytes_per_second"),
                 "seconds": time.perf_counter() - start,
             }
@@ -131,7 +137,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _workloads(args: argparse.Namespace) -> "list[Workload]":
-    from strideflax.benchmark.workloads import Increment, Product, Step, operators
+    from strideflax.benchmark.workloads import Step, operators
     from strideflax.config_file import read_config
 
     dtypes = _dtypes(args)
@@ -139,15 +145,22 @@ def _workloads(args: argparse.Namespace) -> "list[Workload]":
     listed: list[Workload] = []
     for dtype in dtypes:
         for spec, config in configs:
-            listed.append(Step.of(Path(spec.split(":")[0]).stem, config, dtype=dtype))
+            for batch in _batches(args) or [config.batch_size]:
+                changed = replace(config, batch_size=batch)
+                listed.append(Step.of(Path(spec.split(":")[0]).stem, changed, dtype=dtype))
     for dtype in dtypes:
         listed += operators(dtype)
     chosen = [workload for workload in listed if args.only in workload.name]
     if not chosen:
         raise UserError(f"--only {args.only!r} leaves no workload; names are such as {listed[0].name!r}")
-    products = [Product(dtype=dtype) for dtype in dtypes]
-    increments = [Increment(dtype=dtype) for dtype in dtypes]
-    return [*products, *increments, *chosen]
+    return chosen
+
+
+def _batches(args: argparse.Namespace) -> list[int]:
+    try:
+        return [at_least_one(word) for word in args.batches.split(",")] if args.batches else []
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"--batches: {error}") from None
 
 
 def _dtypes(args: argparse.Namespace) -> list[str]:

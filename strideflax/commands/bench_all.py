@@ -47,7 +47,8 @@ def main(args: argparse.Namespace) -> None:
 def part_words(args: argparse.Namespace) -> dict[str, list[str]]:
     """Return the words of each part: the comparison is of all configs, the others are of the first."""
     configs = args.config or list(SHIPPED)
-    compared = ["--dtypes", args.dtypes, "--only", args.only, "--torch-python", args.torch_python, "--config", *configs]
+    chosen = ["--dtypes", args.dtypes, "--batches", args.batches, "--only", args.only]
+    compared = [*chosen, "--torch-python", args.torch_python, "--config", *configs]
     first = ["--config", configs[0], *args.overrides]
     parts = {"against": ["against", "torch", *compared, *args.overrides], "overhead": ["overhead", *first]}
     for axis in AXES:

@@ -32,6 +32,9 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
     """Add what says which workloads are compared."""
     parser.add_argument("--config", nargs="+", metavar="FILE.py[:ARG]", help=f"default: {' '.join(SHIPPED)}")
     parser.add_argument("--dtypes", default="float32,bfloat16", metavar="A,B", help="default: %(default)s")
+    parser.add_argument(
+        "--batches", default="", metavar="N,N", help="batch sizes of the training steps (default: each config's)"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="workloads whose name holds TEXT")
     add_rounds(parser)
 

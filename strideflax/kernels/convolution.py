@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from strideflax.kernels import native
 from strideflax.kernels.formulations import by_stacked_phases, by_xla, formulation, is_pointwise, stacks_phases
-from strideflax.kernels.implementation import lies_on_mesh
+from strideflax.kernels.implementation import lies_on_mesh, xla_keeps_up
 from strideflax.kernels.padding import fill_border
 from strideflax.kernels.primitives import BilinearPrimitive, Target, mapped_size, with_leading_axis
 from strideflax.window import Window
@@ -79,7 +79,7 @@ def _differentiate_kernel(x: Array, g: Array, *, window: Window, groups: int, im
     return jax.linear_transpose(lambda kernel: compute(x, kernel, window, groups), kernel)(g)[0]
 
 
-# How they are lowered on a CPU, and how they map over a batch.
+# How they are lowered on a CPU and on a GPU, and how they map over a batch.
 
 
 def _choose_on_cpu(name: Any, shape: Any, compute: Any, a: Any, b: Any, target: Target, **how: Any) -> Any:
@@ -130,6 +130,13 @@ def _in_xla(compute: Any, a: Array, b: Array, **how: Any) -> Array:
     return compute(a, b, **how)
 
 
+def _choose_on_gpu(compute: Any, a: Any, b: Any, target: Target, **how: Any) -> Any:
+    """Return what computes the call on a GPU: XLA's own for the shapes that `xla_keeps_up` with, else taps or phases."""
+    if how["implementation"] == "auto" and xla_keeps_up("gpu", how["window"], how["groups"]):
+        how["implementation"] = "lax"
+    return partial(_in_xla, compute, **how)
+
+
 def _map_over_images(primitive: Any, operands: Any, axes: Any, **how: Any) -> tuple[Array, int]:
     """Map over images with one kernel for all: as over a larger batch; with a kernel each: see `_map_over_channels`."""
     images, kernel = operands
@@ -157,7 +164,11 @@ def _primitive(name: str, shape: Any, compute: Any, map_over_axis: Any) -> Bilin
         return map_over_axis(primitive, operands, axes, **how)
 
     primitive = BilinearPrimitive(
-        name, shape, partial(_in_xla, compute), partial(_choose_on_cpu, name, shape, compute), mapped
+        name,
+        shape,
+        partial(_in_xla, compute),
+        {"cpu": partial(_choose_on_cpu, name, shape, compute), "gpu": partial(_choose_on_gpu, compute)},
+        mapped,
     )
     return primitive
 

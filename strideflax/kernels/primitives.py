@@ -7,7 +7,7 @@ The parts of JAX that may change with any release: `jax.extend.core.Primitive`, 
 `jax.interpreters.ad`, `batching` and `mlir`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -109,18 +109,21 @@ class BilinearPrimitive:
         name: as it shows in a jaxpr.
         shape: ``shape(a, b, **static)`` returns the shape of the result.
         compute: the function itself, in JAX's own operations.
-        lower_on_cpu: ``lower_on_cpu(a, b, target, **static)`` returns the function to compile on a CPU; ``a`` and ``b`` have
-            only shape and dtype.
+        lower_on: per platform, where it is not ``compute``: ``lower_on[platform](a, b, target, **static)`` returns the
+            function to compile there; ``a`` and ``b`` have only shape and dtype.
         map_over_axis: ``map_over_axis(operands, axes, **static)`` returns the mapped result and its axis, for `jax.vmap`.
     """
 
-    def __init__(self, name: str, shape: Callable, compute: Function, lower_on_cpu: Callable, map_over_axis: Callable):
+    def __init__(
+        self, name: str, shape: Callable, compute: Function, lower_on: Mapping[str, Callable], map_over_axis: Callable
+    ):
         self._primitive = primitive = Primitive(name)
         primitive.def_abstract_eval(lambda a, b, **static: ShapedArray(shape(a, b, **static), a.dtype))
         primitive.def_impl(compute)
         batching.primitive_batchers[primitive] = map_over_axis
         mlir.register_lowering(primitive, mlir.lower_fun(compute, multiple_results=False))
-        mlir.register_lowering(primitive, partial(_lower_on_cpu, lower_on_cpu), platform="cpu")
+        for platform, choose in lower_on.items():
+            mlir.register_lowering(primitive, partial(_lower_as_chosen, choose), platform=platform)
 
     def __call__(self, a: Array, b: Array, **static: Any) -> Array:
         """Compute the function, or trace it."""
@@ -134,7 +137,7 @@ class BilinearPrimitive:
         ad.defbilinear(self._primitive, in_first, in_second)
 
 
-def _lower_on_cpu(choose: Callable, context: Any, *operands: Any, **static: Any) -> Any:
+def _lower_as_chosen(choose: Callable, context: Any, *operands: Any, **static: Any) -> Any:
     module = context.module_context
     target = Target(
         devices=getattr(module.axis_context, "num_devices", 1),

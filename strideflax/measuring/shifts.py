@@ -106,10 +106,12 @@ def shifted_classes(
             padded = np.pad(padded, ((0, 0), margin, margin, (0, 0)), mode=mode)  # type: ignore[call-overload]
         padded = jax.device_put(padded)
         for row in range(positions):
+            found = []
             for column in range(positions):
                 # A window that starts earlier shows the content later: the shift is max_shift - start.
-                found = _class_of_window(predict, padded, positions - 1 - row, positions - 1 - column, size)
-                classes[start : start + count, row, column] = np.asarray(found)[:count]
+                found.append(_class_of_window(predict, padded, positions - 1 - row, positions - 1 - column, size))
+            for column, of_batch in enumerate(jax.device_get(found)):  # once all of a row are on their way
+                classes[start : start + count, row, column] = of_batch[:count]
             progress(start * positions**2 + (row + 1) * positions * count, len(images) * positions**2)
     return classes
 

@@ -40,7 +40,8 @@ def conv(
         flip_kernel: reverse the kernel along every spatial axis first.
         implementation: how it and its gradients are computed, to the same values. ``"auto"`` (the default, see
             `use_implementation`) is ``"native"``, by oneDNN, on a single CPU device where oneDNN is installed and has a
-            kernel for it, and else the fastest in XLA: one call forwards and at stride 1, gradients of strided ones by
+            kernel for it, and else the fastest in XLA: on a GPU XLA's own in 2-D without dilation or groups; else one call
+            forwards and at stride 1, gradients of strided ones by
             ``"taps"`` (a matrix product per tap; one group) or ``"phases"`` (a dense convolution per phase). The gradient of
             an input with fewer than 16 channels is one dense convolution for all phases together. ``"lax"`` is XLA's own,
             gradients included: on CPU their compilation aborts the process for some small strided shapes. It also runs where

@@ -152,13 +152,7 @@ class TrainingLoop:
     def _compile(self, state: TrainState, train: Pixels) -> dict[int, TrainStep]:
         """Return the programs of one step and of several, by their steps."""
         start = time.perf_counter()
-        programs = {1: self.setup.lower_steps(1, state, train)}
-        if self.steps_per_dispatch == 1:
-            programs[1] = compiled(programs[1])
-        else:
-            programs[self.steps_per_dispatch] = self.setup.lower_steps(self.steps_per_dispatch, state, train)
-            with ThreadPoolExecutor() as threads:  # XLA compiles without Python's lock, so both take the time of one
-                programs = dict(zip(programs, threads.map(compiled, programs.values()), strict=True))
+        programs = compile_programs(self.setup, {1, self.steps_per_dispatch}, state, train)
         self.compile_seconds += time.perf_counter() - start
         return programs
 
@@ -201,6 +195,17 @@ class TrainingLoop:
         if self.deterministic is not None:
             meta["deterministic"] = self.deterministic
         self.checkpoints.save(int(jax.device_get(state.step)), state, meta)
+
+
+def compile_programs(setup: TrainingSetup, counts: set[int], state: TrainState, train: Pixels) -> dict[int, TrainStep]:
+    """Return a program for each of these numbers of steps; XLA compiles without Python's lock, so all take the time of one."""
+    lowered = {}
+    for count in sorted(counts):
+        lowered[count] = setup.lower_steps(count, state, train)
+    if len(lowered) == 1:
+        return {count: compiled(program) for count, program in lowered.items()}
+    with ThreadPoolExecutor() as threads:
+        return dict(zip(lowered, threads.map(compiled, lowered.values()), strict=True))
 
 
 def _check_finite(loss: float, which: str, step: int) -> None:

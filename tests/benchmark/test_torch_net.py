@@ -13,7 +13,7 @@ from strideflax.benchmark import jax_workloads, torch_workloads
 from strideflax.benchmark.contenders import CONTENDERS
 from strideflax.benchmark.ratios import differences
 from strideflax.benchmark.torch_net import MiniResNet, multiply_adds
-from strideflax.benchmark.workloads import OperatorCall, Step
+from strideflax.benchmark.workloads import OperatorCall, Step, off_the_path
 from strideflax.config import Config
 from strideflax.config_file import override
 from strideflax.inspection import count_macs
@@ -104,3 +104,33 @@ def test_weights_of_another_net_are_refused():
     net = MiniResNet(config().model)
     with pytest.raises(ValueError, match="weights differ"):
         net.load({"head.kernel": np.zeros((8, 10))})
+
+
+def test_multiply_adds_are_counted_on_the_device_of_the_net():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 6 * 6, 10))
+    assert multiply_adds(net.to("meta"), (8, 8)) == 6 * 6 * 3 * 3 * 3 * 4 + 4 * 6 * 6 * 10
+
+
+@pytest.mark.parametrize("workload", off_the_path("float32"), ids=lambda workload: workload.name)
+def test_convolutions_off_xla_s_path_agree(workload, tmp_path):
+    small = dataclasses.replace(
+        workload, batch=2, size=8, in_features=workload.groups * 2, out_features=workload.groups * 4
+    )
+    ours, theirs = (
+        side.prepare(small, CONTENDERS[name], tmp_path / "none").facts
+        for side, name in ((jax_workloads, "auto"), (torch_workloads, "torch_last"))
+    )
+    assert differences(ours, theirs, small) == ""
+    assert ours["arithmetic"] == theirs["arithmetic"] == "float32"
+
+
+def test_graphs_are_left_out_without_cuda():
+    if torch_workloads.DEVICE == "cpu":
+        with pytest.raises(ValueError, match="CUDA graphs need CUDA"):
+            torch_workloads.describe(CONTENDERS["torch_graphs"])
+
+
+def test_float32_and_tf32_are_no_pair(tmp_path):
+    workload = OperatorCall(operator="conv", window=1, stride=1, size=2, in_features=1, out_features=1, batch=1)
+    facts = jax_workloads.prepare(workload, CONTENDERS["auto"], tmp_path / "none").facts
+    assert differences(facts, facts | {"arithmetic": "tf32"}, workload) == "arithmetic tf32 instead of float32"

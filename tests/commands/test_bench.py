@@ -38,7 +38,7 @@ def test_an_operator_that_cannot_take_the_map_says_why_and_the_others_run(tmp_pa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "what to measure is missing; known: operators, against, scaling, overhead, all"),
+        ([], "what to measure is missing; known: operators, against, scaling, overhead, all, gpu"),
         (["operator"], "invalid choice: 'operator' (choose from"),
         (["operators", "max_pool", "pool"], "unknown operator 'pool'; known: strided_conv, subsample"),
         (["operators", "--shape", "128,32,32"], "--shape: must be BATCH,HEIGHT,WIDTH,CHANNELS, got '128,32,32'"),

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -92,3 +93,48 @@ def test_arrays_whose_types_say_how_they_lie_on_a_mesh():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("implementation 'slices' can't run where JAX's types say how arrays lie on a mesh")
+
+
+def lowered_for(platform: str, function, *arrays) -> str:
+    """Return the program for that platform, of which there need not be a device here."""
+    return jax.jit(function).trace(*arrays).lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize(
+    ("case", "shape", "kernel", "how", "in_xla"),
+    [
+        ("2-D", (2, 8, 8, 16), (3, 3, 16, 16), {}, True),
+        ("2-D, 1 x 1", (2, 8, 8, 16), (1, 1, 16, 16), {}, True),
+        ("2-D, thin", (2, 8, 8, 3), (3, 3, 3, 16), {}, True),
+        ("2-D, odd window", (2, 9, 9, 16), (5, 5, 16, 16), {"padding": 2}, True),
+        ("2-D, dilated", (2, 8, 8, 16), (3, 3, 16, 16), {"dilation": 2}, False),
+        ("2-D, grouped", (2, 8, 8, 16), (3, 3, 4, 16), {"groups": 4}, False),
+        ("1-D", (2, 8, 16), (3, 16, 16), {}, False),
+        ("3-D", (2, 8, 8, 8, 16), (3, 3, 3, 16, 16), {}, False),
+    ],
+)
+def test_what_auto_leaves_to_xla_on_a_gpu(case, shape, kernel, how, in_xla):
+    """XLA's own input gradient reads a map with zeros between its pixels; taps and phases have no such map."""
+    arrays = jax.ShapeDtypeStruct(shape, "float32"), jax.ShapeDtypeStruct(kernel, "float32")
+
+    def gradients(x, kernel):
+        return jax.grad(lambda x, kernel: (conv(x, kernel, stride=2, **how) ** 2).sum(), (0, 1))(x, kernel)
+
+    def has_zeros_between(text):
+        return "lhs_dilate = [2" in text or "lhs_dilation = array<i64: 2" in text
+
+    assert has_zeros_between(lowered_for("cuda", gradients, *arrays)) is in_xla
+    assert has_zeros_between(lowered_for("rocm", gradients, *arrays)) is in_xla
+    assert not has_zeros_between(lowered_for("tpu", gradients, *arrays))
+
+
+@pytest.mark.parametrize("name", ["taps", "phases", "lax"])
+def test_a_gpu_runs_the_formulation_that_is_asked_for(name):
+    arrays = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
+
+    def gradient(x, kernel):
+        return jax.grad(lambda x: (conv(x, kernel, stride=2, implementation=name) ** 2).sum())(x)
+
+    text = lowered_for("cuda", gradient, *arrays)
+    assert ("dot_general" in text) is (name == "taps")
+    assert ("lhs_dilate = [2" in text or "lhs_dilation = array<i64: 2" in text) is (name == "lax")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from strideflax.model import batch_norm
 from strideflax.model.batch_norm import BatchNorm, normalized
 
 AXES = (0, 1, 2)
@@ -65,3 +66,32 @@ def test_a_layer_does_what_flax_s_does(dtype, random):
             np.testing.assert_allclose(one.astype(np.float32), other.astype(np.float32), rtol=rounding, atol=rounding)
     np.testing.assert_allclose(ours.mean[...], theirs.mean[...], rtol=1e-5)
     np.testing.assert_allclose(ours.var[...], theirs.var[...], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("statistics", "offset"),
+    [
+        *[(batch_norm._statistics, offset) for offset in (0.0, 1.0, 100.0, 1e4)],
+        *[(batch_norm._statistics_without_a_branch, offset) for offset in (0.0, 1.0, 100.0, 1e4, -3e5)],
+    ],
+)
+def test_statistics_keep_their_digits_however_far_from_zero(statistics, offset, random):
+    x = (random.normal(offset, 2, (8, 6, 6, 5))).astype(np.float32)
+    mean, variance = jax.jit(statistics)(x)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean(AXES), rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(variance, exact.var(AXES), rtol=2e-4)
+
+
+def test_a_constant_map_has_no_variance():
+    x = jnp.full((4, 3, 3, 2), 7.5)
+    mean, variance = batch_norm._statistics_without_a_branch(x)
+    np.testing.assert_array_equal(mean, [7.5, 7.5])
+    np.testing.assert_array_equal(variance, [0.0, 0.0])
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (5, 4, 3), (5, 4, 4, 4, 3)])
+def test_any_number_of_spatial_axes(shape, random):
+    x = random.normal(2, 3, shape).astype(np.float32)
+    for found, expected in zip(batch_norm._statistics_without_a_branch(x), batch_norm._statistics(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
