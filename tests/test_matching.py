@@ -15,7 +15,7 @@ from strideflax.operators.table import DOWNSAMPLERS
 BASELINE = Config.from_dict(baseline().to_dict())
 # Dearer than 2 % even where the pool stands first: the operator is the convolution, or hands on more channels, or has a
 # convolution of its own.
-NOT_BY_PLACEMENT = {"conv_pool", "conv_blur", "space_to_depth", "haar_all", "lip", "lps"}
+NOT_BY_PLACEMENT = {"pasa", "db2_all", "conv_pool", "conv_blur", "space_to_depth", "haar_all", "lip", "lps"}
 
 
 def with_model(**changes):

@@ -1,7 +1,7 @@
 """The part of the site that is written from the library at each build, so that it stays true.
 
 A Sphinx extension. Before the sources are read it fills ``docs/generated/`` (which git ignores): the documents and notebooks
-of the repository, a page per operator with its picture, costs and gains, the configs, the commands' help.
+of the repository, a page per operator with its picture, costs and gains, one on upsampling, the configs, the commands' help.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flax import nnx
 
-from site_pages import commands, configs, documents, operators
+from site_pages import commands, configs, documents, operators, upsampling
 from site_pages.links import with_site_links
 
 if TYPE_CHECKING:  # the tests use this package without Sphinx
@@ -26,7 +26,7 @@ WAY_BACK = re.compile(r'<a class="viewcode-back"[^>]*>.*?</a>')
 
 def write_all(app: Sphinx) -> None:
     """Write everything under ``docs/generated/``."""
-    for write in (documents.write, configs.write, commands.write, operators.write):
+    for write in (documents.write, configs.write, commands.write, operators.write, upsampling.write):
         write(ROOT, GENERATED)
 
 

@@ -56,6 +56,9 @@ TRAIN = """```console
 $ strideflax train --config configs/stride2.py:quick \\
     --config.model.downsample={name}
 ```"""
+WAY_BACK = """## The way back
+
+In a decoder, [`{name}`](../upsampling.md) takes its output back to the larger map."""
 SHORTCUT_PICTURE = (
     """![What the shortcut of {name} does to a small picture, to an edge and to rings]({name}_shortcut.png)"""
 )
@@ -76,15 +79,21 @@ FUNCTIONS = {
     "gated_pool": "gated_pool",
     "soft_pool": "soft_pool",
     "stochastic_pool": "stochastic_pool",
+    "ada_pool": "ada_pool",
+    "pasa": "pixel_adaptive_pool",
     "lip": "local_importance_pool",
     "resize": "resize_pool",
     "spectral_pool": "spectral_pool",
+    "asap": "asap_pool",
     "diff_stride": "diff_stride",
     "aps": "adaptive_polyphase",
     "lps": "learned_polyphase",
     "space_to_depth": "space_to_depth",
     "haar_low": "haar_low",
     "haar_all": "haar_all",
+    "tips": "soft_polyphase",
+    "db2_low": "wavelet_low",
+    "db2_all": "wavelet_all",
 }
 EXAMPLE = """import jax.numpy as jnp
 import strideflax
@@ -115,7 +124,7 @@ def page(name: str) -> str:
     """Return the page of one operator."""
     entry = DOWNSAMPLERS[name]
     note = PASSES_ON if entry.main.convolves else ""
-    if name == "lps":
+    if name in ("lps", "pasa", "tips"):
         note = UNTRAINED
     parts = [
         f"# {name}",
@@ -134,6 +143,7 @@ def page(name: str) -> str:
     ]
     if name in FUNCTIONS:
         parts += ["As a function:", f"```{{eval-rst}}\n.. autofunction:: strideflax.{FUNCTIONS[name]}\n```"]
+    parts.append(WAY_BACK.format(name=entry.upsampler))
     if entry.shortcut is not None:
         parts += ["## On the shortcut", f"On the shortcut of a block stands `{entry.shortcut.__name__}`."]
         if projects(entry):

@@ -9,7 +9,8 @@ from flax import nnx
 from jax import Array
 
 from strideflax.model.config import ModelConfig
-from strideflax.operators.interpolate import BlurUpsample, LinearUpsample, linear_upsample
+from strideflax.operators.blur_up import BlurUpsample
+from strideflax.operators.interpolate import LinearUpsample, linear_upsample
 from strideflax.operators.polyphase_up import PolyphaseUpsample
 from strideflax.operators.receptive_field import Field
 from strideflax.operators.table import upsampler

@@ -7,7 +7,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 from jax import Array, lax
 
-from strideflax.operators.geometry import is_int, per_axis, spatial_size
+from strideflax.operators.geometry import per_axis, spatial_size
 from strideflax.operators.pool import max_over, mean_over
 from strideflax.window import Window
 
@@ -55,7 +55,7 @@ def _over_bins(x: Array, size: OutputSize, reduce: Callable[[Array, Window], Arr
     """Reduce each axis to its bins, the last one first, so that the first of equal values in row-major order is found."""
     map_size = spatial_size(x)
     axes = len(map_size)
-    wanted = (size,) * axes if size is None or is_int(size) else tuple(size)
+    wanted = tuple(size) if isinstance(size, Sequence) else (size,) * axes
     if len(wanted) != axes:
         raise ValueError(f"size must be an int >= 1, None, or {axes} of them (one per spatial axis), got {size!r}")
     sizes = per_axis(tuple(n if o is None else o for n, o in zip(map_size, wanted, strict=True)), axes, "size")

@@ -95,7 +95,8 @@ class BlurPool(Downsample):
 
     ``y[i] = sum_t b[t] x[s i + t - pad_low]`` with ``b`` the row of Pascal's triangle over its sum. Aliases less the more
     taps it has, and blurs more. It belongs after the nonlinearity. Phase 0 for odd lengths, half a pixel for even ones.
-    ``REFLECT`` and ``CIRCULAR`` borders keep a constant image; zeros darken its rim.
+    ``REFLECT`` and ``CIRCULAR`` borders keep a constant image; zeros darken its rim. A map of n pixels can mirror n - 1:
+    3 taps take a map of 2 x 2, and one of 1 x 1 is refused; a ``CIRCULAR`` border and zeros take that too.
     Source: Zhang 2019 (arXiv:1904.11486).
 
     When it helps: for consistency under shifts at little cost.

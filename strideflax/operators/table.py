@@ -3,23 +3,32 @@
 A new operator adds one file and one line here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from strideflax.operators.ada_pool import AdaPool
 from strideflax.operators.base import Downsample
 from strideflax.operators.blur import BlurPool, MaxBlur
+from strideflax.operators.blur_up import BlurUpsample
 from strideflax.operators.composed import BlurProjection, ConvBlur, MeanProjection, ResNetD
-from strideflax.operators.interpolate import BlurUpsample, LinearUpsample, NearestUpsample
+from strideflax.operators.interpolate import LinearUpsample, NearestUpsample
 from strideflax.operators.mixed import GatedPool, MaxAvg, MixedPool
 from strideflax.operators.norm import GeMPool, L2Pool
+from strideflax.operators.pixel_adaptive import PASA
 from strideflax.operators.polyphase import AdaptivePolyphase, LearnedPolyphase, Polyphase
 from strideflax.operators.polyphase_up import PolyphaseUpsample
 from strideflax.operators.pool import AvgPool, MaxPool
 from strideflax.operators.rearrange import HaarAll, HaarLow, SpaceToDepth
+from strideflax.operators.rearrange_up import DepthToSpace
 from strideflax.operators.resize import Resize
-from strideflax.operators.spectral import DiffStride, SpectralPool
+from strideflax.operators.soft_polyphase import TIPS
+from strideflax.operators.spectral import ASAP, DiffStride, SpectralPool
+from strideflax.operators.spectral_up import SpectralUpsample
 from strideflax.operators.strided import ConvPool, StridedConv, Subsample
 from strideflax.operators.transposed import TransposedConv
 from strideflax.operators.upsample import Upsample
+from strideflax.operators.wavelet import Bior33Low, Db2All, Db2Low
+from strideflax.operators.wavelet_up import Db2Upsample, HaarUpsample
 from strideflax.operators.weighted import LIP, SoftPool, StochasticPool
 
 
@@ -30,10 +39,12 @@ class Operator:
     Attributes:
         main: the module on a block's main path, and what `downsampler` returns.
         shortcut: the module on the shortcut where it is another one; None: `main`.
+        upsampler: the name of its way back in `UPSAMPLERS`; of a filter "linear", best at the filter's own phase.
     """
 
     main: type[Downsample]
     shortcut: type[Downsample] | None = None
+    upsampler: str = "linear"
 
     @property
     def on_shortcut(self) -> type[Downsample]:
@@ -58,15 +69,24 @@ DOWNSAMPLERS: dict[str, Operator] = {
     "gated_pool": Operator(GatedPool),
     "soft_pool": Operator(SoftPool),
     "stochastic_pool": Operator(StochasticPool),
+    "ada_pool": Operator(AdaPool),
     "lip": Operator(LIP),
+    "pasa": Operator(PASA),
     "resize": Operator(Resize),
-    "spectral_pool": Operator(SpectralPool),
-    "diff_stride": Operator(DiffStride),
-    "aps": Operator(AdaptivePolyphase, shortcut=Polyphase),  # takes the phase that the main path chose
-    "lps": Operator(LearnedPolyphase, shortcut=Polyphase),
-    "space_to_depth": Operator(SpaceToDepth),
+    "spectral_pool": Operator(SpectralPool, upsampler="spectral"),
+    "asap": Operator(ASAP, upsampler="spectral"),
+    "diff_stride": Operator(DiffStride, upsampler="spectral"),
+    "aps": Operator(
+        AdaptivePolyphase, shortcut=Polyphase, upsampler="polyphase"
+    ),  # takes the phase that the main path chose
+    "lps": Operator(LearnedPolyphase, shortcut=Polyphase, upsampler="polyphase"),
+    "tips": Operator(TIPS),
+    "space_to_depth": Operator(SpaceToDepth, upsampler="depth_to_space"),
     "haar_low": Operator(HaarLow),
-    "haar_all": Operator(HaarAll),
+    "haar_all": Operator(HaarAll, upsampler="haar"),
+    "db2_low": Operator(Db2Low),
+    "db2_all": Operator(Db2All, upsampler="db2"),
+    "bior33_low": Operator(Bior33Low),
 }
 
 UPSAMPLERS: dict[str, type[Upsample]] = {
@@ -75,6 +95,10 @@ UPSAMPLERS: dict[str, type[Upsample]] = {
     "blur": BlurUpsample,
     "transposed_conv": TransposedConv,
     "polyphase": PolyphaseUpsample,
+    "spectral": SpectralUpsample,
+    "depth_to_space": DepthToSpace,
+    "haar": HaarUpsample,
+    "db2": Db2Upsample,
 }
 
 
@@ -96,6 +120,26 @@ def downsampler(name: str) -> type[Downsample]:
         ValueError: there is none; the message lists all.
     """
     return operator_entry(name).main
+
+
+def way_back(name: str, layer: Downsample, map_size: Sequence[int]) -> Upsample:
+    """Return the layer that takes the output of ``layer``, the operator called ``name``, back to maps of ``map_size``.
+
+    It has the stride, padding and phase of ``layer``. What it makes of two maps or more with a size of their own, each call
+    says by ``size``; behind an adaptive operator each call hands it the ``index`` too.
+
+    >>> import jax.numpy as jnp
+    >>> blur = downsampler("blur_pool")(8)
+    >>> up = way_back("blur_pool", blur, (7, 7))
+    >>> up(blur(jnp.ones((1, 7, 7, 8))), size=(7, 7)).shape
+    (1, 7, 7, 8)
+    """
+    cls = upsampler(operator_entry(name).upsampler)
+    phase = layer.phase(map_size)
+    if cls is not LinearUpsample or phase is None:
+        return cls(layer.out_features, stride=layer.stride, padding=layer.padding)
+    reachable = [min(max(p, 0.0), s - 1.0) for p, s in zip(phase, layer.stride, strict=True)]
+    return LinearUpsample(layer.out_features, stride=layer.stride, phase=reachable, padding=layer.padding)
 
 
 def upsampler(name: str) -> type[Upsample]:

@@ -104,13 +104,13 @@ def stochastic_pool(
 @partial(jax.jit, static_argnames="window")
 def _importance(x: Array, logits: Array | None, window: Window) -> Array:
     # A softmax of infinite logits is NaN, and so is an infinite pixel without weight; the largest finite numbers have a limit.
-    pixels, real = window_pixels(_without_infinities(x), window)
-    importance = pixels if logits is None else window_pixels(_without_infinities(logits), window)[0]
+    pixels, real = window_pixels(without_infinities(x), window)
+    importance = pixels if logits is None else window_pixels(without_infinities(logits), window)[0]
     weights = jax.nn.softmax(jnp.where(real, importance, -jnp.inf), axis=-2)  # subtracts the window's largest logit
     return (weights * pixels).sum(axis=-2).astype(jnp.result_type(x.dtype, float))
 
 
-def _without_infinities(x: Array) -> Array:
+def without_infinities(x: Array) -> Array:
     """Return ``x`` with the largest and smallest finite number in place of infinities."""
     if not jnp.issubdtype(x.dtype, jnp.floating):
         return x

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from docs.pages import FENCE, ROOT
 from drawing import operator_page
-from site_pages import commands, configs, operators
+from site_pages import commands, configs, operators, upsampling
 from site_pages.links import with_site_links
 
-from strideflax import DOWNSAMPLERS, downsampler
+from strideflax import DOWNSAMPLERS, UPSAMPLERS, downsampler
 
 
 @pytest.mark.parametrize("name", DOWNSAMPLERS)
@@ -18,6 +18,15 @@ def test_an_operator_s_page_has_its_parts_and_an_example_that_runs(name: str):
         assert f"\n## {heading}\n" in page
     (example,) = [body for language, body in FENCE.findall(page) if language == "python"]
     exec(compile(example, f"{name}.md", "exec"), {})
+
+
+def test_the_page_on_upsampling_has_every_operator_and_examples_that_run():
+    page = upsampling.page()
+    for name in UPSAMPLERS:
+        assert f"\n## {name}\n" in page
+    examples = [body for language, body in FENCE.findall(page) if language == "python"]
+    exec(compile("\n".join(examples), "upsampling.md", "exec"), {})
+    assert "| `spectral_pool`, `asap`, `diff_stride` |" in page
 
 
 def test_a_measured_operator_s_gains_stand_on_its_page():

@@ -151,3 +151,17 @@ def test_modules_that_filter_keep_a_constant_at_the_border_as_their_functions_do
 def test_blur_costs_a_separable_filter():
     assert BlurPool(3, window=5).passes((8, 8))[0].macs((8, 8)) == 16 * 10 * 3
     assert conv(jnp.zeros((1, 8, 8, 3)), jnp.zeros((5, 5, 1, 3)), stride=2, groups=3).shape == (1, 4, 4, 3)
+
+
+def test_maps_of_two_pixels_and_of_one_do_what_the_page_says():
+    x = jnp.array([[4.0, 8.0], [12.0, 16.0]])[None, :, :, None]
+    assert BlurPool(1)(x).item() == (4 + 8 + 12 + 16) / 4  # mirrored: 1 2 1 over 8 4 8 counts both pixels by a half
+    assert BlurPool(1, padding="CIRCULAR")(x).item() == (4 + 8 + 12 + 16) / 4
+    assert BlurPool(1, padding="SYMMETRIC")(x).item() == (4 * 4 + 2 * 8 + 2 * 12 + 16) / 16  # zeros around
+    pixel = x[:, :1, :1]
+    assert BlurPool(1, padding="CIRCULAR")(pixel).item() == 4
+    assert BlurPool(1, padding="SYMMETRIC")(pixel).item() == 4 / 4
+    for small, taps in ((pixel, 3), (x, 5)):
+        message = rf"padding REFLECT needs a border of {taps // 2} .* size {small.shape[1]} can fill at most"
+        with pytest.raises(ValueError, match=message):
+            BlurPool(1, window=taps)(small)

@@ -13,7 +13,7 @@ from strideflax.operators.table import operator_entry
 
 ALL = list(DOWNSAMPLERS)
 # Their parameters depend on the number of axes, so an operator of fewer axes is not a special case of one of more.
-PER_AXIS = ("diff_stride", "lps")
+PER_AXIS = ("diff_stride", "lps", "tips")
 FEATURES = 2
 
 
@@ -119,16 +119,25 @@ def functional(operator: Downsample, name: str, x):
         "soft_pool": lambda: strideflax.soft_pool(x, window, **pool),
         "stochastic_pool": lambda: strideflax.stochastic_pool(x, window, **pool),
         "lip": lambda: strideflax.local_importance_pool(x, operator.logits(x), window, **pool),
+        "ada_pool": lambda: strideflax.ada_pool(x, window, jax.nn.sigmoid(operator.logit[...]), **pool),
+        "pasa": lambda: strideflax.pixel_adaptive_pool(x, operator.kernel[...], operator.bias[...], **pool),
         "resize": lambda: strideflax.resize_pool(x, stride, padding=padding),
         "spectral_pool": lambda: strideflax.spectral_pool(x, stride),
+        "asap": lambda: strideflax.asap_pool(x, stride),
         "diff_stride": lambda: strideflax.diff_stride(x, operator.learned_stride[...], stride=stride),
         "aps": lambda: strideflax.adaptive_polyphase(x, stride),
         "lps": lambda: strideflax.learned_polyphase(
             x, operator.conv.kernel[...], operator.score[...], stride=stride
         ),
+        "tips": lambda: strideflax.soft_polyphase(x, operator.kernel[...], operator.gain[...], stride=stride),
         "space_to_depth": lambda: strideflax.space_to_depth(x, stride, padding=padding),
         "haar_low": lambda: strideflax.haar_low(x, stride, padding=padding),
         "haar_all": lambda: strideflax.haar_all(x, stride, padding=padding),
+        "db2_low": lambda: strideflax.wavelet_low(x, stride=stride, padding=padding),
+        "db2_all": lambda: strideflax.wavelet_all(x, stride=stride, padding=padding),
+        "bior33_low": lambda: strideflax.wavelet_low(
+            x, strideflax.spline_wavelet(3, 3), stride=stride, padding=padding
+        ),
     }  # fmt: skip
     return calls[name]()
 
@@ -159,7 +168,7 @@ def test_the_taps_of_conv_blur_can_be_chosen_and_others_have_none(random):
         downsampler("conv_blur")(FEATURES, taps=0, rngs=nnx.Rngs(0))
 
 
-@pytest.mark.parametrize("name", ["strided_conv", "conv_pool", "conv_blur", "resnet_d", "lip", "lps"])
+@pytest.mark.parametrize("name", ["strided_conv", "conv_pool", "conv_blur", "resnet_d", "lip", "lps", "pasa", "tips"])
 def test_initial_values_need_random_streams(name):
     with pytest.raises(ValueError, match=r"draws initial values: it needs rngs=nnx.Rngs\(seed\), got None"):
         downsampler(name)(FEATURES)

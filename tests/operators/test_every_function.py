@@ -36,6 +36,8 @@ def kernel(*shape: int) -> np.ndarray:
 
 BOX = np.full((3, 3, CHANNELS, CHANNELS), 0.01, np.float32)
 POINT = np.eye(CHANNELS, dtype=np.float32)[None, None]
+PREDICTING = np.zeros((3, 3, CHANNELS, 2 * 9), np.float32), np.zeros(2 * 9, np.float32)
+GAIN = np.ones(CHANNELS, np.float32)
 SCORING = kernel(3, 3, CHANNELS, 4)
 
 FUNCTIONS = {
@@ -69,6 +71,15 @@ FUNCTIONS = {
     "depth_to_space": Row(lambda x: strideflax.depth_to_space(jnp.concatenate([x, x], -1), 2)),
     "haar_low": Row(lambda x: strideflax.haar_low(x), 2.0, "grows"),
     "haar_all": Row(lambda x: strideflax.haar_all(x), None, "grows"),
+    "blurred_conv": Row(lambda x: strideflax.blurred_conv(x, BOX.astype(x.dtype)), 0.18),
+    "ada_pool": Row(lambda x: strideflax.ada_pool(x, 2, 0.25)),
+    "pixel_adaptive_pool": Row(lambda x: strideflax.pixel_adaptive_pool(x, *PREDICTING)),
+    "asap_pool": Row(lambda x: strideflax.asap_pool(x)),
+    "soft_polyphase": Row(lambda x: strideflax.soft_polyphase(x, np.full((3, 3, 1, CHANNELS), 0.01), GAIN)),
+    "wavelet_low": Row(lambda x: strideflax.wavelet_low(x), 2.0, "grows"),
+    "wavelet_all": Row(lambda x: strideflax.wavelet_all(x, strideflax.spline_wavelet(3, 3)), None, "grows"),
+    "wavelet_upsample": Row(lambda x: strideflax.wavelet_upsample(x, stride=(2, 1)), None, "grows"),
+    "spectral_upsample": Row(lambda x: strideflax.spectral_upsample(x)),
     "max_pool, ceil_mode": Row(lambda x: strideflax.max_pool(x, 3, stride=2, ceil_mode=True)),
     "adaptive_avg_pool": Row(lambda x: strideflax.adaptive_avg_pool(x, (4, 2))),
     "adaptive_max_pool": Row(lambda x: strideflax.adaptive_max_pool(x, (4, None))),
@@ -81,9 +92,9 @@ FUNCTIONS = {
 # They overflow where a sum of the window's values does, and say so by an infinity: the value is not representable, or its
 # partial sums are not.
 SUMS = ("conv", "avg_pool", "resnet_d_shortcut", "mixed_pool", "gated_pool", "spectral_pool", "diff_stride")
-SUMS += ("adaptive_avg_pool",)
+SUMS += ("blurred_conv", "adaptive_avg_pool", "asap_pool", "spectral_upsample")
 # Those whose kernels here have the type of the images.
-OWN_TYPE = ("conv", "conv_transpose", "conv_pool", "conv_blur", "resnet_d_shortcut")
+OWN_TYPE = ("conv", "blurred_conv", "conv_transpose", "conv_pool", "conv_blur", "resnet_d_shortcut")
 
 every_function = pytest.mark.parametrize("name", list(FUNCTIONS))
 

@@ -5,9 +5,9 @@ import pytest
 from flax import nnx
 from jax.test_util import check_grads
 
-from strideflax import diff_stride, spectral_pool
+from strideflax import asap_pool, diff_stride, spectral_pool
 from strideflax.operators.receptive_field import receptive_fields
-from strideflax.operators.spectral import DiffStride, SpectralPool, soft_mask
+from strideflax.operators.spectral import ASAP, DiffStride, SpectralPool, soft_mask
 
 pooled = jax.jit(spectral_pool, static_argnames="stride")
 masked = jax.jit(diff_stride, static_argnames=("stride", "ramp"))
@@ -104,6 +104,23 @@ def test_diff_stride_weights_the_frequencies(size, stride, learned, ramp, random
     np.testing.assert_allclose(y, fourier_crop(x, stride, masks), rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("size", "stride"), [((8, 12), (2, 2)), ((9, 7), (2, 3)), ((10, 6), (3, 1))])
+def test_asap_weights_the_frequencies_by_the_root_of_a_hamming_window(size, stride, random):
+    x = random.normal(size=(2, *size, 3))
+    masks = [np.sqrt(0.54 + 0.46 * np.cos(2 * np.pi * np.arange(n // 2 + 1) / n)) for n in size]
+    np.testing.assert_allclose(asap_pool(x, stride), fourier_crop(x, stride, masks), rtol=1e-12, atol=1e-13)
+
+
+def test_asap_rings_less_at_an_edge():
+    edge = (jnp.arange(32) >= 16).astype(jnp.float32).reshape(1, 32, 1)
+    beyond = []
+    for pool in (spectral_pool, asap_pool):
+        y = pool(edge)
+        beyond.append(float(jnp.abs(y - y.clip(0, 1)).sum()))
+    assert 0 < beyond[1] < 0.75 * beyond[0]
+
+
 def test_the_mask_by_hand():
     """32 pixels at stride 2 pass up to frequency 8: whole up to 4, then 3/4, 1/2, 1/4, 0. Eight: a short ramp."""
     np.testing.assert_allclose(soft_mask(32, jnp.array(2.0))[:10], [1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0, 0])
@@ -128,7 +145,7 @@ def test_diff_stride_starts_at_its_stride_and_learns_it(random):
     np.testing.assert_allclose(operator(x), spectral_pool(x, (2, 1)), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("cls", [SpectralPool, DiffStride])
+@pytest.mark.parametrize("cls", [SpectralPool, ASAP, DiffStride])
 def test_the_modules_sample_a_dense_map_and_see_all_of_it(cls, random):
     x = jnp.asarray(random.normal(size=(2, 12, 9, 3)), jnp.float32)
     for padding in ("SYMMETRIC", "REFLECT"):  # all the same: there is no border
