@@ -18,11 +18,16 @@ from strideflax.operators.table import DOWNSAMPLERS
 NET = ModelConfig(stem=StemConfig(kernel=3), widths=(4, 6, 8), strides=(1, 2, 2))
 
 
+def compiled(net: MiniResNet, method: str = "__call__"):
+    """A net's method as one program, which is quicker than one for each of its layers."""
+    return jax.jit(lambda x: getattr(net, method)(x))
+
+
 def test_a_dilated_net_computes_what_the_strided_one_does_and_outputs_between():
     strided = MiniResNet(replace(NET, padding="CIRCULAR"), key=jax.random.key(0))
     dilated = MiniResNet(replace(NET, padding="CIRCULAR", output_stride=2), key=jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
-    few, many = strided.features(x), dilated.features(x)
+    few, many = compiled(strided, "features")(x), compiled(dilated, "features")(x)
     assert (few.shape, many.shape) == ((2, 4, 4, 8), (2, 16, 16, 8))
     np.testing.assert_allclose(many[:, ::4, ::4], few, rtol=1e-5, atol=1e-6)
 
@@ -54,7 +59,7 @@ def test_logits_come_back_to_where_they_were_taken(phase):
 @pytest.mark.parametrize("downsample", ["strided_conv", "max_pool"])
 def test_the_way_up_does_not_move_a_map(name, downsample):
     """Every upsampler puts the middle of what it spreads where the operator on the way down took it from."""
-    net = MiniResNet(replace(NET, decoder="unet", upsample=name, downsample=downsample), key=jax.random.key(0))
+    net = abstract_model(replace(NET, decoder="unet", upsample=name, downsample=downsample))
     fields = net.map_fields((64, 64))
     phase = net.ups[0].up.phase()[0]
     moved = (fields[3][0].start - fields[2][0].start) / fields[2][0].jump - phase
@@ -75,9 +80,8 @@ def test_every_operator_has_a_way_up_and_its_rows_add_up():
 def test_logits_for_each_pixel_of_any_size(changes):
     net = MiniResNet(replace(NET, **changes), classes=5, key=jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (2, 27, 38, 3))
-    assert net(x).shape == (2, 27, 38, 5)
-    assert net(x).dtype == jnp.float32
-    assert net(x, train=True).shape == (2, 27, 38, 5)
+    logits = jax.eval_shape(net, x)
+    assert (logits.shape, logits.dtype) == ((2, 27, 38, 5), jnp.float32)
 
 
 def test_a_unet_of_adaptive_phases_moves_with_the_image():
@@ -85,15 +89,28 @@ def test_a_unet_of_adaptive_phases_moves_with_the_image():
     config = replace(NET, stem=StemConfig(kernel=3, stride=1), decoder="unet", downsample="aps", padding="CIRCULAR")
     net = MiniResNet(config, classes=5, key=jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
-    logits = net(x)
+    run = compiled(net)
+    logits = run(x)
     for shift in ((1, 0), (3, 2)):
-        moved = net(jnp.roll(x, shift, (1, 2)))
+        moved = run(jnp.roll(x, shift, (1, 2)))
         np.testing.assert_allclose(moved, jnp.roll(logits, shift, (1, 2)), atol=1e-4)
 
 
 def test_a_shared_layer_starts_equal_with_and_without_a_decoder():
     plain, dense = (MiniResNet(replace(NET, decoder=name), key=jax.random.key(3)) for name in (None, "unet"))
     np.testing.assert_array_equal(plain.blocks[1].conv.kernel[...], dense.blocks[1].conv.kernel[...])
+
+
+def test_a_pixel_depends_on_nothing_outside_the_box_of_the_last_row():
+    net = MiniResNet(replace(NET, decoder="unet", upsample="blur"), classes=2, key=jax.random.key(0))
+    vertical, _ = inspect_model(net, (128, 128)).layers[-1].fields
+    pixel, x = 61, jax.random.normal(jax.random.key(1), (1, 128, 128, 3))
+    gradient = jax.jit(jax.grad(lambda x: net(x)[0, pixel, pixel, 0]))(x)
+    rows = np.flatnonzero(np.abs(gradient[0]).sum((1, 2)))
+    centre = vertical.start + pixel * vertical.jump
+    assert centre - vertical.size / 2 <= rows[0]
+    assert rows[-1] <= centre + vertical.size / 2
+    assert len(rows) > 0.7 * vertical.size, "the box is not much larger than it has to be"
 
 
 def test_what_a_decoder_may_not_have():
