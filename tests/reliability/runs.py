@@ -52,20 +52,24 @@ class Machine:
 
     compiled: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which commands keep what they compile."""
+        return {
+            "JAX_PLATFORMS": "cpu",
+            "JAX_COMPILATION_CACHE_DIR": str(self.compiled),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+
     def start(self, *words: object, before: Sequence[str] = (), **options: Any) -> subprocess.Popen:
         """Start ``python train.py WORDS``, or ``python -m strideflax WORDS`` if the first word is a command's.
 
         ``before`` are words of a command that starts it in its turn.
         """
         command = ["train.py", "--config"] if words[0] == "--config" else ["-m", "strideflax", words[0]]
-        environment = os.environ | {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_COMPILATION_CACHE_DIR": str(self.compiled),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        }
         return subprocess.Popen(
-            [*before, sys.executable, *command, *map(str, words[1:])], cwd=ROOT, env=environment, text=True,
+            [*before, sys.executable, *command, *map(str, words[1:])], cwd=ROOT, env=os.environ | self.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from pathlib import Path
 NAMES = {
     "kills": "`kill -9` of a training run: at any moment, between checkpoints, within a save",
     "sweep kills": "`kill -9` of a sweep, alone or with its workers",
+    "compare kills": "`kill -9` or Ctrl-C of `compare`, and the same verdict when it is started again",
     "stops": "Ctrl-C or SIGTERM at any moment",
     "endings": "every command, ended by Ctrl-C, twice, by SIGTERM, by closing its terminal, as it loads and as it works",
     "injuries": "checkpoint files damaged: bits flipped, cut, emptied, filled with others' bytes, lengthened, deleted",
