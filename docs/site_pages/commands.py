@@ -6,18 +6,19 @@ import os
 from pathlib import Path
 
 from site_pages.documents import write_if_changed
-from strideflax.commands import bench
+from strideflax.commands import bench, results
 from strideflax.commands.command_line import COMMANDS, program_parser
 
 COLUMNS = "88"
 
 
 def write(root: Path, generated: Path) -> None:
-    """Write ``help/COMMAND.txt`` for each command, and ``help/bench_WHAT.txt`` for those of ``bench``."""
+    """Write ``help/COMMAND.txt`` for each command, and ``help/COMMAND_WHAT.txt`` for those of ``bench`` and ``results``."""
     for name in COMMANDS:
         write_if_changed(generated / "help" / f"{name}.txt", help_of(name))
-    for name in bench.COMMANDS:
-        write_if_changed(generated / "help" / f"bench_{name}.txt", help_of("bench", name))
+    for name, command in (("bench", bench), ("results", results)):
+        for inner in command.COMMANDS:
+            write_if_changed(generated / "help" / f"{name}_{inner}.txt", help_of(name, inner))
 
 
 def help_of(*words: str) -> str:

@@ -9,7 +9,7 @@ import argparse
 import importlib.metadata
 from collections.abc import Sequence
 
-from strideflax.commands import bench, compare, data, evaluate, inspect, new, report, sweep, train
+from strideflax.commands import bench, compare, data, evaluate, inspect, new, report, results, sweep, train
 from strideflax.commands.chatter import drop_chatter, has_gpu
 from strideflax.commands.endings import answer
 from strideflax.commands.parsing import Command, Parser, add_command, add_commands
@@ -22,6 +22,7 @@ COMMANDS: dict[str, Command] = {
     "sweep": sweep,
     "compare": compare,
     "report": report,
+    "results": results,
     "data": data,
     "new": new,
 }
