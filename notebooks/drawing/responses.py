@@ -91,15 +91,17 @@ def profile(operator: Downsample, image: ArrayLike) -> NDArray:
 
 
 def sample_columns(operator: Downsample, image: ArrayLike) -> NDArray:
-    """Return on which columns of ``image`` the outputs lie, ``[width / s]``, by the phase reported or chosen for it."""
+    """Return on which columns of ``image`` the outputs lie, ``[width / s]``, by the phase reported or chosen for it.
+
+    A mixture of all phases is taken to lie in the middle of its block.
+    """
     height, width = np.shape(image)
     reported, stride = operator.phase((height, width)), operator.stride[1]
     steps = stride * np.arange(-(-width // stride))
     if reported is not None:
         return reported[1] + steps
     chosen = operator.select(_channel(image)[None])
-    assert chosen is not None  # an operator whose phase depends on the image chooses it
-    return int(chosen[0]) % stride + steps
+    return steps + ((stride - 1) / 2 if chosen is None else int(chosen[0]) % stride)
 
 
 def crossing(values: NDArray, columns: NDArray | None = None, *, rising: bool = True) -> float:
