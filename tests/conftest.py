@@ -20,13 +20,19 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)
 
-# PyTorch is a rival in the benchmark and no dependency; there too, each ratio is given only after this comparison.
-collect_ignore = [] if importlib.util.find_spec("torch") else ["benchmark/test_torch_net.py"]
+# PyTorch is a rival in the benchmark, and what a run is exported to, but no dependency.
+NEEDED = {
+    "benchmark/test_torch_workloads.py": ("torch",),
+    "export/test_torch_net.py": ("torch",),
+    "export/test_onnx.py": ("torch", "onnxscript", "onnxruntime"),
+}
+left_out = {path: [name for name in names if not importlib.util.find_spec(name)] for path, names in NEEDED.items()}
+collect_ignore = [path for path, missing in left_out.items() if missing]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for path in collect_ignore:
-        terminalreporter.write_line(f"left out, as PyTorch is not installed: tests/{path}")
+        terminalreporter.write_line(f"left out, as not installed ({', '.join(left_out[path])}): tests/{path}")
 
 
 @pytest.fixture

@@ -1,20 +1,20 @@
 """The workloads in PyTorch, on its accelerator if it sees one, else on the CPU with a thread for each core."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from strideflax.benchmark import workloads
 from strideflax.benchmark.contenders import CUDA_GRAPHS, Contender, Prepared
-from strideflax.benchmark.torch_net import MiniResNet, Pool, multiply_adds
 from strideflax.benchmark.workloads import Increment, OperatorCall, Product, Step, Workload
 from strideflax.config import Config
+from strideflax.export.torch_net import POOLS, MiniResNet
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -81,7 +81,7 @@ def _step(workload: Step, contender: Contender, weights: Path) -> tuple[Callable
         raise ValueError("in PyTorch, a call is one step of one seed")
     config, size = Config.from_dict(workload.config), workload.batch
     layout = torch.channels_last if contender.channels_last else torch.contiguous_format
-    net = MiniResNet(config.model)
+    net = MiniResNet(workload.config["model"])
     with np.load(weights) as stored:
         net.load(stored)
     net = net.to(DEVICE)
@@ -137,6 +137,26 @@ def _step(workload: Step, contender: Contender, weights: Path) -> tuple[Callable
     return call, facts
 
 
+def multiply_adds(net: nn.Module, size: Sequence[int]) -> int:
+    """Return the multiply-adds of the convolutions (filters apart) and the classifier for one image, seen as they run."""
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(module, (nn.Conv2d, nn.Linear))
+        total += output[0].numel() * module.weight[0].numel()
+
+    counted = [module for module in net.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    hooks = [module.register_forward_hook(count) for module in counted]
+    training = net.training
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 3, *size, device=next(net.parameters()).device))
+    net.train(training)
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
 def _sgd(net: MiniResNet, config: Config) -> Callable[[], None]:
     """Return strideflax's update: Nesterov momentum, with weight decay of the kernels outside of it."""
     options = config.optimizer
@@ -170,7 +190,10 @@ def _operator(workload: OperatorCall, contender: Contender) -> tuple[Callable[[]
     dtype = getattr(torch, workload.dtype)
     x, kernel, cotangent = (t.to(DEVICE, dtype).contiguous(memory_format=layout) for t in (x, kernel, cotangent))
     learned = workload.has_kernel
-    pool = None if learned else Pool(workload.operator, workload.window, workload.stride, x.shape[1]).to(DEVICE)
+    pool = None
+    if not learned:
+        strides = (workload.stride, workload.stride)
+        pool = POOLS[workload.operator](x.shape[1], strides, "SYMMETRIC", workload.window).to(DEVICE)
 
     def apply(x: Tensor, kernel: Tensor) -> Tensor:
         return pool(x) if pool is not None else _convolved(x, kernel, workload)

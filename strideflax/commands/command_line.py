@@ -9,7 +9,20 @@ import argparse
 import importlib.metadata
 from collections.abc import Sequence
 
-from strideflax.commands import bench, compare, data, evaluate, inspect, new, report, results, sweep, train
+from strideflax.commands import (
+    bench,
+    compare,
+    data,
+    evaluate,
+    export,
+    inspect,
+    new,
+    predict,
+    report,
+    results,
+    sweep,
+    train,
+)
 from strideflax.commands.chatter import drop_chatter, has_gpu
 from strideflax.commands.endings import answer
 from strideflax.commands.parsing import Command, Parser, add_command, add_commands
@@ -23,6 +36,8 @@ COMMANDS: dict[str, Command] = {
     "compare": compare,
     "report": report,
     "results": results,
+    "predict": predict,
+    "export": export,
     "data": data,
     "new": new,
 }

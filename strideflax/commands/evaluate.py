@@ -13,25 +13,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from strideflax.commands.console import ImageBar, console, loading, print_table
-from strideflax.commands.parsing import at_least_one
+from strideflax.commands.parsing import add_run_arguments, at_least_one
 from strideflax.config_values import flat
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    add_run_arguments(parser)
     parser.add_argument("--measures", metavar="A,B", help="which (default: all that fit; a wrong name lists them)")
     parser.add_argument(
         "--images", type=at_least_one, metavar="N", help="test images at most (default: each measure's)"
     )
     parser.add_argument(
         "--cifar10-c", type=Path, metavar="DIR", help="folder of CIFAR-10-C's .npy files, for robustness"
-    )
-    parser.add_argument(
-        "--config",
-        dest="config_file",
-        metavar="FILE",
-        help="the run's config file, if it defines an operator of its own",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where the run's images are now, if not where they were")
 

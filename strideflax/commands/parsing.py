@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -50,6 +51,17 @@ def add_commands(parser: Parser, commands: Mapping[str, Command]) -> None:
     for name, command in commands.items():
         summary = (command.__doc__ or "").strip().splitlines()[0].rstrip(".:")
         add_command(choices.add_parser(name, help=summary), command)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add those of a command that uses a finished run."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument(
+        "--config",
+        dest="config_file",
+        metavar="FILE",
+        help="the run's config file, if it defines an operator of its own",
+    )
 
 
 def at_least_one(text: str) -> int:

@@ -81,12 +81,15 @@ class Writer(Protocol):
         """Flush and let go."""
 
 
-def require_extra(module: str, extra: str) -> Any:
-    """Return the optional module, or raise a UserError that names the extra which brings it."""
+def require_extra(module: str, extra: str, option: str | None = None) -> Any:
+    """Return the optional module, or raise a UserError that names what needs it, and the extra which brings it.
+
+    ``option`` is the command's; None is ``--EXTRA``.
+    """
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise UserError(f'--{extra} needs {module}: pip install "strideflax[{extra}]"') from None
+        raise UserError(f'{option or f"--{extra}"} needs {module}: pip install "strideflax[{extra}]"') from None
 
 
 class TensorBoardWriter:

@@ -1,0 +1,55 @@
+"""Image files that belong to no data set, in the form in which a run takes its images."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from strideflax.data.image_decoding import SUFFIXES, UnreadableImageError, decode_image
+from strideflax.errors import DataError, one_line
+
+
+def find_image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return ``paths`` with each folder replaced by the image files in it and below it, in the order of their names.
+
+    Raises:
+        DataError: a path that does not exist, or a folder without image files.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not inside:
+                raise DataError(f"{path} holds no image files; expected names that end in {', '.join(SUFFIXES)}")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise DataError(f"{path} does not exist")
+    return found
+
+
+def read_image_files(paths: Sequence[Path], shape: Sequence[int], stretch: Sequence[int] = (1, 1)) -> np.ndarray:
+    """Return the image files ``paths`` as uint8 ``[n, *shape]``, by the rule of `decode_image`.
+
+    Args:
+        paths: JPEG, PNG, WebP, BMP, PPM or TIFF files of any size.
+        shape: height, width and channels of the images that a run was trained on.
+        stretch: how often each pixel of a square is repeated along rows and columns to get there, as in `DataConfig`.
+
+    Raises:
+        DataError: a file that can't be read as an image.
+    """
+    side, channels = shape[0] // stretch[0], shape[2]
+    images = np.empty((len(paths), *shape), np.uint8)
+    for i, path in enumerate(paths):
+        try:
+            with warnings.catch_warnings(action="ignore"):  # Pillow's, about metadata that has no bearing on the pixels
+                square = decode_image(path.read_bytes(), side, channels)
+        except OSError as error:
+            raise DataError(f"{path} can't be read: {error.strerror or one_line(error)}") from None
+        except UnreadableImageError as error:
+            raise DataError(f"{path} can't be read as an image: {error}") from None
+        images[i] = square.repeat(stretch[0], axis=0).repeat(stretch[1], axis=1)
+    return images
