@@ -11,6 +11,9 @@ import sys
 from types import FrameType
 from typing import Any
 
+# A variable of the environment: "1" lets a process and its children compile for speed alone, see `strideflax.programs`.
+FAST_NONDETERMINISTIC = "STRIDEFLAX_FAST_NONDETERMINISTIC"
+
 # glibc's malloc.h; the numbers are part of its binary interface.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _LARGEST_INT = 2**31 - 1

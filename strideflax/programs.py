@@ -13,8 +13,7 @@ from typing import Any
 import jax
 
 from strideflax.errors import UserError
-
-FAST_NONDETERMINISTIC = "STRIDEFLAX_FAST_NONDETERMINISTIC"  # "1" in the environment: a process and its children
+from strideflax.process import FAST_NONDETERMINISTIC
 
 # Without this option XLA times several kernels for each operation and takes the fastest, in each process anew, and adds up in
 # whatever order threads arrive. One H100, jax 0.11.2, stride2, batch 128, bfloat16, two processes each:

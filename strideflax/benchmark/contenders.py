@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from strideflax.programs import FAST_NONDETERMINISTIC
+from strideflax.process import FAST_NONDETERMINISTIC
 
 
 @dataclass(frozen=True, kw_only=True)

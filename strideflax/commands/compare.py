@@ -1,4 +1,4 @@
-"""Say which operator is better on your images, with as many pairs of runs as it takes or the time allows.
+"""Say which operator is better on your images, with as many pairs of runs as it takes.
 
 strideflax compare --config configs/stride2.py:quick --operators strided_conv,blur_pool,max_pool --minutes 10
 """
