@@ -22,7 +22,8 @@ def program(only: str = "") -> None:
 
     endings.prepare_files()
     endings.watch_signals()
-    parser = command_line.command_parser(only) if only else command_line.program_parser()
+    with endings.nothing_to_put_away():
+        parser = command_line.command_parser(only) if only else command_line.program_parser()
     try:
         command_line.run_words(parser, sys.argv[1:])
     except SystemExit as end:

@@ -14,7 +14,7 @@ from configs.baseline import baseline
 from strideflax.config import Config
 from strideflax.errors import UserError
 from strideflax.inspection import count_macs, count_params, inspect_model
-from strideflax.inspection.plot import central_box, draw_fields, stage_ends
+from strideflax.inspection.plot import central_box, draw_fields
 from strideflax.inspection.tables import interleaved
 from strideflax.kernels.implementation import use_implementation
 from strideflax.model import abstract_model
@@ -267,7 +267,7 @@ class TestSizes:
 
 class TestPicture:
     def test_boxes_of_the_stages(self):
-        ends = dict(stage_ends(inspect_config(stem_pool="max_pool")))
+        ends = inspect_config(stem_pool="max_pool").stage_ends()
         assert list(ends) == ["stem", "stage1", "stage2", "stage3"]
         assert ends["stem"].name == "stem_pool"
         # Stem: 16 outputs, the central one at 8 * 2 = 16, sees 7 pixels: 12.5 to 19.5 in the picture's coordinates.

@@ -63,15 +63,15 @@ def command_parser(name: str) -> Parser:
 
 def run_words(parser: Parser, words: Sequence[str]) -> None:
     """Run what ``words`` ask for; those like ``--config.FIELD=VALUE`` are collected in ``args.overrides``."""
+    answer(lambda: _run(parser, words))
+
+
+def _run(parser: Parser, words: Sequence[str]) -> None:
     overrides = [word for word in words if word.startswith("--config.")]
     args = parser.parse_args([word for word in words if not word.startswith("--config.")])
     if overrides and not hasattr(args, "config"):
         args.parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     args.overrides = overrides
-    answer(lambda: _run(args))
-
-
-def _run(args: argparse.Namespace) -> None:
     # Both must come before JAX and Orbax are imported.
     from strideflax.process import keep_memory, quiet_storage
 

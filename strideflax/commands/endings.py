@@ -38,6 +38,7 @@ class _Stop:
     raised: "weakref.ref[StoppedAtOnce] | None" = None
     answered = False
     echoes = 0
+    is_echo = False  # the handler's next call is one of them
     told: socket.socket | None = None  # where numbers are written for `_watch` to read
 
 
@@ -147,6 +148,9 @@ def nothing_to_put_away() -> Iterator[None]:
 def _stop(number: int, frame: FrameType | None) -> None:
     if _ends_at_once.is_set():
         _end_at_once(number)
+    if _Stop.number and not _Stop.is_echo:
+        return  # a second signal: `_watch` ends the process, and an exception on top of the first would be shown
+    _Stop.is_echo = False
     raise _watched(number)
 
 
@@ -172,6 +176,7 @@ def _raise_again() -> None:
     time.sleep(0.05)  # until the callback that dropped it is left
     if not _Stop.answered:
         _Stop.echoes += 1
+        _Stop.is_echo = True
         signal.pthread_kill(threading.main_thread().ident or 0, _Stop.number)
 
 

@@ -12,16 +12,6 @@ from strideflax.inspection.record import Inspection, Layer
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#0072b2", "#f0e442")
 
 
-def stage_ends(inspection: Inspection) -> dict[str, Layer]:
-    """Return the last layer of the stem and of each stage, by the name of what ends there."""
-    ends = {}
-    for layer in inspection.layers:
-        part = layer.name.split("/")[0].removesuffix("_pool")
-        if part == "stem" or part.startswith("stage"):
-            ends[part] = layer
-    return ends
-
-
 def central_box(layer: Layer) -> tuple[float, float, float, float]:
     """Return top, left, height and width, in pixels of the image, of what the layer's central output sees.
 
@@ -46,7 +36,7 @@ def draw_fields(inspection: Inspection, image: NDArray) -> Figure:
     height, width = inspection.size
     axes.imshow(image, interpolation="nearest", extent=(-0.5, width - 0.5, height - 0.5, -0.5))
     low, high = [-0.5, -0.5], [height - 0.5, width - 0.5]
-    for (name, layer), colour in zip(stage_ends(inspection).items(), itertools.cycle(COLOURS), strict=False):
+    for (name, layer), colour in zip(inspection.stage_ends().items(), itertools.cycle(COLOURS), strict=False):
         top, left, rows, columns = central_box(layer)
         label = f"{name}: {rows} x {columns} px, jump {layer.fields[0].jump}"
         axes.add_patch(Rectangle((left, top), columns, rows, fill=False, edgecolor=colour, linewidth=2.2, label=label))

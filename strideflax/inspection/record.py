@@ -147,6 +147,15 @@ class Inspection:
         """Return the layer's share of the network's MACs."""
         return layer.macs / self.macs
 
+    def stage_ends(self) -> dict[str, Layer]:
+        """Return the last layer of the stem and of each stage, by the name of what ends there."""
+        ends = {}
+        for layer in self.layers:
+            part = layer.name.split("/")[0].removesuffix("_pool")
+            if part == "stem" or part.startswith("stage"):
+                ends[part] = layer
+        return ends
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values that JSON can hold."""
         return {

@@ -12,7 +12,6 @@ from jax import Array
 from jax.tree_util import Partial
 
 from strideflax.inspection import inspect_model
-from strideflax.inspection.plot import stage_ends
 from strideflax.measuring.batches import ImageFunction, Progress, as_pytree
 from strideflax.measuring.checks import check_images
 from strideflax.measuring.subject import Subject
@@ -139,7 +138,7 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     graph, state = nnx.split(model)
     features = Partial(lambda state, x: nnx.merge(graph, state).features(x), state)
     field = effective_field(features, subject.normalized_batches(images, BATCH_SIZE), jax.random.key(0))
-    *_, last_map = stage_ends(inspect_model(model, images.shape[1:3])).values()
+    *_, last_map = inspect_model(model, images.shape[1:3]).stage_ends().values()
     vertical, horizontal = last_map.fields
     operator = subject.run.config.model.downsample
     draw(field, subject.run.folder / "measures" / PICTURE, f"Effective receptive field, {operator}")

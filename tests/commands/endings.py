@@ -59,6 +59,17 @@ CASES = {
         ("compare", *CONFIG, "--operators", "strided_conv,pool", "--out", "{out}"),
         folder=True,
     ),
+    "predict": Case(("predict", "{run}", "notebooks/balance.png"), "", ("predict", "{out}", "notebooks/balance.png")),
+    "export": Case(("export", "{run}", "--to", "npz", "--out", "{out}"), "", ("export", "{out}", "--to", "npz")),
+    "new": Case(("new", "{out}"), "", ("new", "train.py")),
+    "results export": Case(
+        ("results", "export", "{run}", "{out}.jsonl.gz"), "", ("results", "export", "{run}", "{out}.txt")
+    ),
+    "results import": Case(
+        ("results", "import", "strideflax/analysis/shipped/claims_cifar10.jsonl.gz", "{out}"),
+        "",
+        ("results", "import", "{out}.jsonl.gz"),
+    ),
     "report": Case(("report", "{run}", "--out", "{out}"), "", ("report", "{out}")),
     "data": Case(("data", "--name", "shapes"), "", ("data", "--name", "mnist")),
     "bench operators": Case(
@@ -80,6 +91,12 @@ CASES = {
         ("bench", "overhead", "--rounds", "1", *CONFIG, "--out", "{out}"),
         "memory:",
         ("bench", "overhead", "--config", "no.py"),
+    ),
+    "bench gpu": Case(
+        ("bench", "gpu", "--small", "--parts", "sizes", "--out", "{out}"),
+        "at most",
+        ("bench", "gpu", "--parts", "x"),
+        folder=True,
     ),
     "bench all": Case(
         ("bench", "all", "--rounds", "1", *CONFIG, "--torch-python", sys.executable, "--out", "{out}"),
