@@ -14,13 +14,14 @@ from strideflax.measuring.checks import check_images
 from strideflax.measuring.overlap import check_masks, confusion
 from strideflax.measuring.shifts import BORDERS, MAX_SHIFT
 from strideflax.measuring.subject import Subject
+from strideflax.programs import Program
 from strideflax.tasks import VOID, mean_overlap
 
 IMAGES = 48
 BATCH_SIZE = 24
 
 
-@partial(jax.jit, static_argnums=(4, 5))
+@partial(Program, static_argnums=(4, 5))
 def _mask_of_window(
     predict: Partial, padded: Array, row: Array, column: Array, size: tuple[int, int], reach: int
 ) -> Array:

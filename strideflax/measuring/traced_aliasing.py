@@ -13,6 +13,7 @@ from strideflax.measuring.batches import ImageFunction
 from strideflax.measuring.checks import check_images
 from strideflax.measuring.interpreter import compute
 from strideflax.measuring.sites import operator_sites
+from strideflax.programs import Program
 from strideflax.tracing import trace
 from strideflax.tracing.steps import Step, step_of
 
@@ -41,7 +42,7 @@ def aliasing(predict: ImageFunction, images: np.ndarray, *, batch_size: int = BA
     traced = trace(predict, jax.ShapeDtypeStruct(batches[0].shape, batches[0].dtype))
     steps: dict[str, Step] = {}
 
-    @jax.jit
+    @Program
     def energies(weights: tuple[Array, ...], batch: Array) -> dict[str, tuple[Array, Array]]:
         found: dict[str, tuple[Array, Array]] = {}
 
