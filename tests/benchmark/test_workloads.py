@@ -59,7 +59,8 @@ def test_the_stated_output_shape_is_what_is_computed(workload):
     assert jax.eval_shape(forward, *arrays).shape == workload.output_shape
 
 
-SMALL = dataclasses.replace(CONFIG, batch_size=8, model=dataclasses.replace(CONFIG.model, widths=(4, 4, 8)))
+SMALL_MODEL = dataclasses.replace(CONFIG.model, widths=(4,), blocks=(1,), strides=(2,))
+SMALL = dataclasses.replace(CONFIG, batch_size=8, model=SMALL_MODEL)
 
 
 def losses_of(tmp_path, *, seed=0, **more):
