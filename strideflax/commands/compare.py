@@ -6,6 +6,7 @@ strideflax compare --config configs/stride2.py:quick --operators strided_conv,bl
 import argparse
 import contextlib
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -90,7 +91,7 @@ def main(args: argparse.Namespace) -> None:
 
     _refuse_operator(args)
     config = read_config(args.config, [NO_VALIDATION, *args.overrides])
-    operators = check_operators(config, args.operators.split(","), args.baseline)
+    operators = check_operators(config, _names(args.operators), args.baseline)
     folder = args.out or _default_folder(args.config, config, operators)
     check_study_folder(folder)
     with ImageBar() as bar:
@@ -107,6 +108,11 @@ def main(args: argparse.Namespace) -> None:
         with Live(console=console, refresh_per_second=2, transient=True) as live:
             is_settled = run_pairs(study, runner, clock, schedule.pair_seconds, _progress(study, clock, live))
         _conclude(study, clock, is_settled)
+
+
+def _names(text: str) -> list[str]:
+    """Return the names in a list such as ``"strided_conv, max_pool"``."""
+    return [name for word in text.split(",") if (name := word.strip())]
 
 
 def _refuse_operator(args: argparse.Namespace) -> None:
@@ -193,7 +199,8 @@ def _conclude(study: "Study", clock: "Clock", is_settled: bool) -> None:
     verdicts = study.verdicts()
     for verdict in verdicts:
         print_text(sentence(verdict, study.images), style="bold")
-    print_text(footnote(study.images, len(verdicts)))
+    if any(verdict.learned and not math.isnan(verdict.standing.low) for verdict in verdicts):  # it shows an interval
+        print_text(footnote(study.images, len(verdicts)))
     if not is_settled:
         used = duration(clock.spent)
         print_text(f"The time is up after {used}; the same command with more --minutes goes on.", style="yellow")

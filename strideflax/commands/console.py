@@ -156,7 +156,7 @@ class TrainingProgress:
         print_entry(
             "data",
             f"{data['name']} (fingerprint {data['fingerprint']}): {data['train_count']:,} train, "
-            f"{data['val_count']:,} validation, {data['test_count']:,} test images, from {data['source']}",
+            f"{data['val_count']:,} validation, {data['test_count']:,} test images; {data['source']}",
         )
         print_entry("device", plan.device)
         print_entry(

@@ -4,6 +4,7 @@ strideflax new my_experiment
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from strideflax.commands.console import console
@@ -34,4 +35,6 @@ def main(args: argparse.Namespace) -> None:
         write_whole(folder / name, (TEMPLATE / name).read_bytes())
     for name, purpose in FILES.items():
         console.print(f"{folder / name}: {purpose}", markup=False)
-    console.print(f"next: cd {folder} && strideflax train --config configs/mine.py:quick", markup=False)
+    console.print(
+        f"next: cd {shlex.quote(str(folder))} && strideflax train --config configs/mine.py:quick", markup=False
+    )

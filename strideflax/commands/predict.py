@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"{args.run} must be a run that classifies images, got config.task {run.config.task!r}")
     predictions = _predictions(run, paths)
     if args.csv:
-        _print_csv(run.classes, predictions)
+        _print_csv(run.classes, list(predictions))  # all of them, or the error of the file that can't be read
     else:
         _print_table(run.classes, predictions)
 
@@ -73,7 +73,7 @@ def _predictions(run: "FinishedRun", paths: Sequence[Path]) -> Iterator[tuple[Pa
         yield from zip(batch, probabilities, strict=True)
 
 
-def _print_csv(classes: Sequence[str], predictions: Iterator[tuple[Path, "np.ndarray"]]) -> None:
+def _print_csv(classes: Sequence[str], predictions: Sequence[tuple[Path, "np.ndarray"]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "class", "probability", *classes])
     for path, probabilities in predictions:

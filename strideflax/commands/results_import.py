@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     found = import_runs(args.file, folder)
     line = f"{counted(found.written, 'run')} written to {folder}"
     if found.present:
-        line += f"; {counted(found.present, 'run')} with a result there left as they are"
+        line += f"; {counted(found.present, 'run')} with a result there left alone"
     if found.unreadable:
         line += f"; {counted(found.unreadable, 'run')} left out, unreadable when exported"
     console.print(line, markup=False)

@@ -15,12 +15,13 @@ def sentence(verdict: Verdict, images: StudyImages) -> str:
     where = f"On {_named(images)}, "
     if verdict.lost > MOST_LOST_PAIRS:
         return f"{where}{operator} and {baseline} can't be compared, as {_lost(verdict)}."
+    pairs = counted(standing.pairs, "pair")
     if not verdict.learned:
         return (
             f"{where}neither {operator} nor {baseline} learned anything: {verdict.accuracy:.1%} and "
-            f"{verdict.baseline_accuracy:.1%} of the test images are right, {images.chance:.1%} by chance; give them more time."
+            f"{verdict.baseline_accuracy:.1%} of the test images are right, {images.chance:.1%} by chance, in {pairs}; "
+            "give them more time."
         )
-    pairs = counted(standing.pairs, "pair")
     if verdict.lost:
         pairs += f" ({_lost(verdict)})"
     cost = _cost(verdict.cost)

@@ -70,7 +70,7 @@ def verdict(differences: list[float], **changes) -> Verdict:
         (
             verdict([0.0, 0.001, 0.0, 0.001], accuracy=0.101, baseline_accuracy=0.1, learned=False),
             "On your 2,062 images, neither blur_pool nor strided_conv learned anything: 10.1% and 10.0% of the test images are "
-            "right, 10.0% by chance; give them more time.",
+            "right, 10.0% by chance, in 4 pairs; give them more time.",
         ),
         (
             verdict([], lost=4, error="out of memory"),
