@@ -56,7 +56,7 @@ def decode_image(data: bytes, side: int, channels: int) -> np.ndarray:
             upright = ImageOps.exif_transpose(image)
             edge = min(upright.size)
             left, top = (upright.width - edge) // 2, (upright.height - edge) // 2
-            square = _with_channels(upright.crop((left, top, left + edge, top + edge)), channels)
+            square = with_channels(upright.crop((left, top, left + edge, top + edge)), channels)
         except (UnreadableImageError, MemoryError):
             raise
         except Exception as error:  # Pillow raises nearly anything for damaged bytes
@@ -89,8 +89,12 @@ def _reason(error: Exception) -> str:
     return f"damaged: {one_line(error)[:80] or type(error).__name__}"
 
 
-def _with_channels(image: Image.Image, channels: int) -> Image.Image:
-    """Return ``image`` in 8 bits, grey for one channel and coloured for three."""
+def with_channels(image: Image.Image, channels: int) -> Image.Image:
+    """Return ``image`` in 8 bits, grey for one channel and coloured for three, by the rule of `decode_image`.
+
+    Raises:
+        UnreadableImageError: it has floating-point pixels.
+    """
     if image.mode == "F":
         raise UnreadableImageError("has floating-point pixels, expected 8 or 16 bits")
     if image.mode.startswith("I"):

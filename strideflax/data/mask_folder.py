@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from strideflax.data.dataset import VOID, Split
+from strideflax.data.image_decoding import UnreadableImageError, with_channels
 from strideflax.errors import DataError, one_line
 from strideflax.wording import counted
 
@@ -142,7 +143,7 @@ def _read_split(files: Files, split: str, place: Path) -> Split:
     pixels: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for name, path in images.items():
-        image = _decoded(files, path, place).convert("RGB")
+        image = _image(files, path, place)
         mask = _mask(files, masks[name], place)
         size = (image.height, image.width)
         if mask.shape != size:
@@ -173,6 +174,17 @@ def _decoded(files: Files, path: PurePosixPath, place: Path) -> Image.Image:
     except Exception as error:  # Pillow raises nearly anything for damaged bytes
         raise DataError(f"{place / path} can't be read as an image: {one_line(error)[:80]}") from None
     return image
+
+
+def _image(files: Files, path: PurePosixPath, place: Path) -> Image.Image:
+    """Return an image upright, in colours of 8 bits, transparent pixels on white."""
+    image = _decoded(files, path, place)
+    try:
+        return with_channels(ImageOps.exif_transpose(image), 3)
+    except UnreadableImageError as error:
+        raise DataError(f"{place / path} {error}") from None
+    except Exception as error:  # Pillow's, about damaged metadata
+        raise DataError(f"{place / path} can't be read as an image: {one_line(error)[:80]}") from None
 
 
 def _mask(files: Files, path: PurePosixPath, place: Path) -> np.ndarray:

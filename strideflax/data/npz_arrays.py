@@ -22,6 +22,8 @@ KEYS = {
     "": (("images", "labels"),),
 }
 CLASSES = "classes"
+ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # of an archive, and of an empty one
+NPY_START = b"\x93NUMPY"
 REPORTED = 1000  # images between two reports
 
 
@@ -38,11 +40,9 @@ def read_npz(config: DataConfig, progress: ImageProgress) -> OwnImages:
     """
     path = Path(config.name).expanduser()
     try:
-        with path.open("rb") as stream:
-            file = np.load(stream, allow_pickle=False)
-            if isinstance(file, np.ndarray):
-                raise ValueError("it holds a single array, as .npy files do")
-            arrays = {name: file[name] for name in file.files}
+        arrays = _arrays(path)
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(f"there is no file {path}; --config.data.name must name an .npz file of arrays") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -67,14 +67,36 @@ def read_npz(config: DataConfig, progress: ImageProgress) -> OwnImages:
     )
 
 
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as stream:
+        start = stream.read(len(NPY_START))
+        if not start.startswith(ZIP_STARTS):
+            held = "; it holds a single array, as .npy files do" if start == NPY_START else ""
+            raise DataError(f"{path} is not an .npz file{held}")
+        stream.seek(0)
+        file = np.load(stream, allow_pickle=False)
+        arrays = {}
+        for name in file.files:
+            try:
+                arrays[name] = file[name]
+            except ValueError as error:
+                if "allow_pickle" not in str(error):
+                    raise
+                raise DataError(f"{name} in {path} holds Python objects; expected plain arrays") from None
+    return arrays
+
+
 def _joined(arrays: dict[str, np.ndarray], path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the images, the labels and the split of each image of all the splits in the file."""
     images, labels, splits = [], [], []
+    count = sum(np.size(arrays.get(name, ())) for pairs in KEYS.values() for _, name in pairs)
+    limit = max(count, np.size(arrays.get(CLASSES, ())))  # more classes have no images
     for split, names in KEYS.items():
         for image_name, label_name in names:
             if image_name in arrays:
                 images.append(_checked_images(arrays[image_name], f"{image_name} in {path}"))
-                labels.append(_checked_labels(arrays.get(label_name), len(images[-1]), f"{label_name} in {path}"))
+                shown = f"{label_name} in {path}"
+                labels.append(_checked_labels(arrays.get(label_name), len(images[-1]), limit, shown))
                 splits += [split] * len(images[-1])
     if not {"", "train"} & set(splits):
         raise DataError(
@@ -104,14 +126,17 @@ def _checked_images(images: np.ndarray, shown: str) -> np.ndarray:
     return images
 
 
-def _checked_labels(labels: np.ndarray | None, count: int, shown: str) -> np.ndarray:
+def _checked_labels(labels: np.ndarray | None, count: int, limit: int, shown: str) -> np.ndarray:
     if labels is None:
         raise DataError(f"{shown} is missing, expected the {counted(count, 'label')} of the images beside it")
     if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        least = f", the least is {labels.min()}" if labels.dtype.kind in "iu" and labels.size else ""
+        is_negative = labels.dtype.kind == "i" and labels.size and labels.min() < 0
+        least = f", the least is {labels.min()}" if is_negative else ""
         raise DataError(
             f"{shown} must be {counted(count, 'whole number')} from 0, got {labels.dtype} {list(labels.shape)}{least}"
         )
+    if labels.max() >= limit:
+        raise DataError(f"{shown} holds the label {labels.max()}, expected 0 to {limit - 1}, each class with an image")
     return labels.reshape(-1).astype(np.int64)
 
 
@@ -124,4 +149,8 @@ def _class_names(arrays: dict[str, np.ndarray], labels: np.ndarray, path: Path) 
             f"{CLASSES} in {path} must be {counted(int(labels.max()) + 1, 'name')} or more, one for each label, got "
             f"{names.dtype} {list(names.shape)}"
         )
-    return tuple(names.tolist())
+    listed = tuple(names.tolist())
+    if len(set(listed)) < len(listed):
+        twice = next(name for name in listed if listed.count(name) > 1)
+        raise DataError(f"{CLASSES} in {path} holds {twice!r} more than once, expected a different name for each class")
+    return listed

@@ -81,6 +81,22 @@ def test_the_command_says_how_much_of_the_pixels_a_class_has(folder):
     assert describe(dataset)["classes"].startswith(f"sky ({shares[0]:.1%}), road ({shares[1]:.1%})")
 
 
+def test_images_of_other_kinds_are_read_as_in_a_folder_of_classes(folder, random):
+    path = folder / "train" / "images" / "0.png"
+
+    def read(image, **options):
+        image.save(path, **options)
+        return read_masked_images(folder).train.images[0]
+
+    deep = random.integers(0, 2**16, (10, 14), np.uint16)
+    np.testing.assert_array_equal(read(Image.fromarray(deep))[..., 0], deep >> 8)
+    assert (read(Image.new("RGBA", (14, 10), (200, 0, 0, 0))) == 255).all()
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera lay on its side
+    stored = random.integers(0, 256, (14, 10, 3), np.uint8)
+    np.testing.assert_array_equal(read(Image.fromarray(stored), exif=turned), np.rot90(stored, -1))
+
+
 def replaced(folder, name, content):
     (folder / name).write_bytes(content)
 

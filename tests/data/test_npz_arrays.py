@@ -81,7 +81,11 @@ def test_images_without_a_split_are_split(arrays, load):
             {"train_labels": np.zeros(40, int), "test_labels": np.zeros(10, int)},
             "has one class, '0', expected two or more",
         ),
-        ({"train_labels": np.array([{}] * 40)}, "can't be read as an .npz file of plain arrays: .*pickle"),
+        ({"train_labels": np.array([{}] * 40)}, "train_labels in .* holds Python objects; expected plain arrays$"),
+        ({"train_labels": np.arange(40) * 10**12}, "holds the label 39000000000000, expected 0 to 49"),
+        ({"train_labels": np.full(40, 2**63, np.uint64)}, "holds the label 9223372036854775808, expected 0 to 49"),
+        ({"train_labels": np.zeros(39, np.uint8)}, r"got uint8 \[39\]$"),
+        ({"classes": np.array(["cat", "cat"])}, "holds 'cat' more than once"),
     ],
 )
 def test_what_the_file_lacks_is_told_in_one_line(arrays, load, changes, expected):
@@ -93,7 +97,9 @@ def test_what_the_file_lacks_is_told_in_one_line(arrays, load, changes, expected
 def test_a_file_that_is_none(tmp_path):
     for content, expected in (
         (None, "there is no file"),
-        (b"", "can't be read"),
+        (b"", "is not an .npz file$"),
+        (b"text", "is not an .npz file$"),
+        (b"\x93NUMPY and so on", "is not an .npz file; it holds a single array"),
         (b"PK\x03\x04 and no more", "can't be read"),
     ):
         path = tmp_path / "x.npz"
