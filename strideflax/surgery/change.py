@@ -17,6 +17,7 @@ from strideflax.surgery.convolutions import (
     SampledConv,
     conv_window,
     give_back_stride,
+    has_own_rule,
     install,
     kind_before,
     redraw,
@@ -173,7 +174,16 @@ def _check_conv(conv: nnx.Conv, layer: Downsample, kind: type[SampledConv], site
         if kind is ConvThenDownsample:
             size = conv_window(conv, size).at_stride((1,) * axes).output_size(size)
         x = jax.ShapeDtypeStruct((1, *size, layer.in_features), one.input.dtype)
-        _try(layer.dense if kind is FilterThenConv else layer, x)
+        made = _map_size(_try(layer.dense if kind is FilterThenConv else layer, x), axes)
+        if kind is FilterThenConv:  # it pads what is filtered to the size of the map, but cuts nothing off
+            made = tuple(max(pair) for pair in zip(made, size, strict=True))
+            made = conv_window(conv, made).output_size(made)
+        elif kind is DownsampleThenConv and not has_own_rule(conv):
+            continue  # it pads or crops to the old size
+        if made != _map_size(one.output.shape, axes):
+            raise CannotReplaceError(
+                f"it makes {one.output.shape} of {one.input.shape}, and with {type(layer).__name__} {made}"
+            )
 
 
 def _calls(site: Site, traced: Trace | None) -> list[Call]:
@@ -231,7 +241,7 @@ def _change_pool(model: nnx.Module, module: nnx.Module | None, site: Site, plan:
     for one in reversed(calls):
         pool = pool_of(pool_function, one.input)
         shape = _try(replacement, one.input)
-        if pool is None or shape != pool.output:
+        if pool is None or not shape == pool.output == one.output.shape:
             raise CannotReplaceError(f"it makes {one.output.shape} of {one.input.shape}, and {plan.name} {shape}")
         shift = _pool_shift(pool, layers[one.input.shape[-1]], one.input.shape)
     if module is None:

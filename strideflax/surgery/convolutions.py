@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
+from strideflax.kernels.padding import pad_border
 from strideflax.operators.base import Downsample, Stochastic
-from strideflax.operators.geometry import per_axis
+from strideflax.operators.geometry import BORDERS, per_axis
 from strideflax.operators.strided import he_normal
 from strideflax.window import Window, extent
 
@@ -69,7 +70,15 @@ class FilterThenConv(SampledConv):
 
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
         """Map ``[*batch, *spatial, in_features]`` to what the strided convolution makes of it filtered."""
-        return super().__call__(self._sampled(self.downsample.dense, inputs), out_sharding)
+        return super().__call__(self._sampled(self._filtered, inputs), out_sharding)
+
+    def _filtered(self, x: Array) -> Array:
+        """Return ``x`` filtered, in its own size: where the operator pads for its stride alone, the last pixels are border."""
+        y = self.downsample.dense(x)
+        pads = tuple((0, max(n - m, 0)) for n, m in zip(x.shape[1:-1], y.shape[1:-1], strict=True))
+        if not any(high for _, high in pads):
+            return y
+        return pad_border(y, pads, BORDERS.get(self.downsample.padding, "zeros"))
 
 
 class DownsampleThenConv(SampledConv):
@@ -78,7 +87,7 @@ class DownsampleThenConv(SampledConv):
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
         """Map ``[*batch, *spatial, in_features]`` to ``[*batch, *output_size, out_features]``."""
         small = self._sampled(self.downsample, inputs)
-        if _has_own_rule(self):  # its own rule gives ceil(n / s) at any stride
+        if has_own_rule(self):  # its own rule gives ceil(n / s) at any stride
             return super().__call__(small, out_sharding)
         axes = len(self.kernel_size)
         window = conv_window(self, inputs.shape[-1 - axes : -1])
@@ -112,7 +121,7 @@ def conv_window(conv: nnx.Conv, map_size: Sequence[int]) -> Window:
     )
 
 
-def _has_own_rule(conv: nnx.Conv) -> bool:
+def has_own_rule(conv: nnx.Conv) -> bool:
     """Return whether the padding is a rule that gives ``ceil(n / s)`` outputs at any stride."""
     return isinstance(conv.padding, str) and conv.padding != "VALID"
 
@@ -168,7 +177,7 @@ def install(conv: nnx.Conv, layer: Downsample, kind: type[SampledConv]) -> None:
     if kind is ConvThenDownsample:
         conv.conv_general_dilated = StrideOne(conv.conv_general_dilated)
     elif kind is DownsampleThenConv:
-        padding = None if _has_own_rule(conv) else "VALID"
+        padding = None if has_own_rule(conv) else "VALID"
         conv.conv_general_dilated = StrideOne(conv.conv_general_dilated, padding=padding, at_own_stride=False)
 
 

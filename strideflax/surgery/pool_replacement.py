@@ -30,7 +30,7 @@ class PoolReplacement(nnx.Module):
         """Map ``[*batch, *spatial, channels]`` to a map of the size that the pool gives.
 
         Raises:
-            ValueError: a number of channels that no operator was built for.
+            ValueError: a number of channels that no operator was built for, or arguments that change the pool's stride.
         """
         if str(x.shape[-1]) not in self.operators:
             known = ", ".join(self.operators)
@@ -39,6 +39,10 @@ class PoolReplacement(nnx.Module):
         if pool is None:
             raise ValueError(f"the pool that this operator stands in for is none on an input of shape {x.shape}")
         operator = self.operators[str(x.shape[-1])]
+        if operator.stride != pool.window.stride:
+            raise ValueError(
+                f"this operator stands in for a pool of stride {operator.stride}, got a call at stride {pool.window.stride}"
+            )
         axes = pool.window.axes
         batch = x.shape[: -1 - axes]
         y = operator(cropped(x.reshape(-1, *x.shape[-1 - axes :]), pool, operator))

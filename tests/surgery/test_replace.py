@@ -356,6 +356,44 @@ def test_an_operator_that_cannot_take_the_map_stays_out():
     assert type(new.layer) is nnx.Conv
 
 
+@pytest.mark.parametrize("padding", [None, "SAME", "REFLECT", "CIRCULAR"])
+@pytest.mark.parametrize("options", [CONVOLUTIONS["same"], CONVOLUTIONS["patches"] | {"padding": "VALID"}])
+def test_an_even_filter_before_a_convolution_keeps_its_size_and_its_places(options: dict, padding: str | None):
+    conv = strided(**options)
+    ramp = jnp.broadcast_to(jnp.arange(24.0).reshape(1, 24, 1, 1), (1, 24, 24, 4))
+    new, report = replace_downsampling(Holder(conv), "resize", ramp, placement="before", padding=padding)
+    assert len(report.replaced) == 1
+    shift = report.changes[0].shift[0]
+    inner = slice(2, -2)  # away from the borders a ramp filtered is the ramp at the filter's middle
+    assert new(ramp).shape == conv(ramp).shape
+    close(new(ramp)[:, inner, inner], conv(ramp + shift)[:, inner, inner], atol=1e-4)
+
+
+class Chosen(nnx.Module):
+    """A pool whose size is an argument."""
+
+    def __call__(self, x, k=2):
+        return nnx.max_pool(x, (k, k), (k, k))
+
+
+def test_a_pool_called_with_another_stride_stays():
+    class Net(nnx.Module):
+        def __init__(self):
+            self.p = Chosen()
+
+        def __call__(self, x, k=4):
+            return self.p(x, k=k)
+
+    x = nets.images(1, 16, 16, 3)
+    new, report = replace_downsampling(Net(), "blur_pool", x)
+    assert "(1, 4, 4, 3)" in report.changes[0].reason
+    assert new(x).shape == (1, 4, 4, 3)
+    new, report = replace_downsampling(Net(), "blur_pool", x, call=lambda model, x: model(x, k=2))
+    assert len(report.replaced) == 1
+    with pytest.raises(ValueError, match=r"of stride \(2, 2\), got a call at stride \(4, 4\)"):
+        new(x)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
