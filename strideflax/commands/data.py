@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from strideflax.data import Dataset
 
 VAL_COUNT = 1000  # of a published set
+# This command's options, by those of train that messages name.
+OPTIONS = {
+    "--config.data.skip_unreadable=true": "--skip-unreadable",
+    "--config.data.name": "--name",
+    "--config.data.dir": "--dir",
+    "--config.data.size": "--size",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +48,18 @@ def main(args: argparse.Namespace) -> None:
     """Load the images and describe them."""
     with loading():
         from strideflax.config import DATASETS, DataConfig
-        from strideflax.data import load_dataset
+        from strideflax.data import DataError, load_dataset
         from strideflax.data.cifar10_tfds import manual_archive, tfds_folder
 
     val_count = VAL_COUNT if args.val_count is None and args.name in DATASETS else args.val_count
     config = DataConfig(
         name=args.name, dir=args.dir, val_count=val_count, size=args.size, skip_unreadable=args.skip_unreadable
     )
-    with ImageBar() as bar:
-        dataset = load_dataset(config, bar)
+    try:
+        with ImageBar() as bar:
+            dataset = load_dataset(config, bar)
+    except DataError as error:
+        raise DataError(_by_its_own_options(str(error))) from None
     for name, value in describe(dataset).items():
         print_entry(name, value)
     if args.name == "cifar10":
@@ -59,6 +69,12 @@ def main(args: argparse.Namespace) -> None:
             f"{manual_archive(tfds_folder())} (the official one) or from a download.",
             markup=False,
         )
+
+
+def _by_its_own_options(message: str) -> str:
+    for option, own in OPTIONS.items():
+        message = message.replace(option, own)
+    return message
 
 
 def describe(dataset: "Dataset") -> dict[str, str]:

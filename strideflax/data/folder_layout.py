@@ -19,6 +19,7 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
+MASK_LAYOUTS = ({"images", "labels"}, {"images", "masks"})  # what `mask_folder` reads
 IGNORED = ("thumbs.db", "desktop.ini", "__macosx")  # what other systems leave behind, besides hidden files
 
 
@@ -60,6 +61,11 @@ def read_layout(root: Path) -> FolderLayout:
             if split in classes.setdefault(name, {}):
                 raise DataError(f"{folder} has two folders that are both shown as {name!r}; rename one of them")
             classes[name][split] = path
+    if set(classes) in MASK_LAYOUTS:
+        raise DataError(
+            f"{root} has the class folders {' and '.join(sorted(classes))}, which looks like images with a class for each "
+            "pixel; those are read with --config.data.name=mask_folder"
+        )
     if splits:
         _check_classes_of_splits(root, classes)
     names = sorted(classes)

@@ -13,13 +13,15 @@ from strideflax.errors import DataError, one_line
 def find_image_files(paths: Sequence[Path]) -> list[Path]:
     """Return ``paths`` with each folder replaced by the image files in it and below it, in the order of their names.
 
+    Files in a folder whose names begin with a dot, as macOS leaves them, are passed over.
+
     Raises:
         DataError: a path that does not exist, or a folder without image files.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            inside = sorted(file for file in path.rglob("*") if _is_named_as_image(file) and file.is_file())
             if not inside:
                 raise DataError(f"{path} holds no image files; expected names that end in {', '.join(SUFFIXES)}")
             found += inside
@@ -28,6 +30,10 @@ def find_image_files(paths: Sequence[Path]) -> list[Path]:
         else:
             raise DataError(f"{path} does not exist")
     return found
+
+
+def _is_named_as_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
 def read_image_files(paths: Sequence[Path], shape: Sequence[int], stretch: Sequence[int] = (1, 1)) -> np.ndarray:

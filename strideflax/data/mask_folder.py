@@ -1,8 +1,8 @@
 """Images with a class for each pixel, from a folder or a tar archive of pairs.
 
 They lie as ``SPLIT/images/NAME.jpg`` and ``SPLIT/labels/NAME.png`` (or ``masks``), SPLIT being ``train``, ``test`` and perhaps
-``val``. A mask has one channel, in which each pixel is its class's number, or 255 for none. A file ``classes.txt`` beside the
-splits names the classes, one a line, from 0 on.
+``val``. Files whose names begin with a dot are passed over. A mask has one channel, in which each pixel is its class's number,
+or 255 for none. A file ``classes.txt`` beside the splits names the classes, one a line, from 0 on.
 """
 
 import io
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from strideflax.data.dataset import VOID, Split
 from strideflax.data.image_decoding import UnreadableImageError, with_channels
@@ -55,9 +55,9 @@ def read_masked_images(
     """
     files = _files(place)
     names = classes or _class_names(files)
-    splits = {}
+    splits, masks = {}, {}
     for split in SPLITS:
-        splits[split] = _read_split(files, split, place)
+        splits[split], masks[split] = _read_split(files, split, place)
     for split in ("train", "test"):
         if not len(splits[split]):
             raise DataError(
@@ -71,7 +71,7 @@ def read_masked_images(
         if void_label is not None:
             found.labels[found.labels == void_label] = VOID
     names = names or _numbered_classes(splits["train"].labels)
-    _check_classes(splits, names, place)
+    _check_classes(splits, masks, names, place)
     return MaskedImages(names, **splits)
 
 
@@ -91,6 +91,7 @@ def _files(place: Path) -> Files:
             )
     except (OSError, tarfile.TarError, EOFError) as error:
         raise DataError(f"{place} can't be read: {one_line(error)}") from None
+    found = {path: read for path, read in found.items() if not path.name.startswith(".")}  # macOS's ._NAME and others
     tops = {path.parts[0] for path in found}
     if len(tops) == 1 and tops.isdisjoint(SPLITS):
         return {PurePosixPath(*path.parts[1:]): read for path, read in found.items() if len(path.parts) > 1}
@@ -127,19 +128,27 @@ def _numbered_classes(masks: np.ndarray) -> tuple[str, ...]:
     return tuple(f"class {number}" for number in range(count))
 
 
-def _read_split(files: Files, split: str, place: Path) -> Split:
-    """Return a split's images and masks, possibly none."""
-    images, masks = {}, {}
+def _read_split(files: Files, split: str, place: Path) -> tuple[Split, list[PurePosixPath]]:
+    """Return a split's images and masks, possibly none, and the masks' paths."""
+    images: dict[str, PurePosixPath] = {}
+    masks: dict[str, PurePosixPath] = {}
     for path in files:
         if len(path.parts) != 3 or path.parts[0] != split or path.suffix.lower() not in SUFFIXES:
             continue
         if path.parts[1] == "images":
-            images[path.stem] = path
+            those = images
         elif path.parts[1] in MASK_FOLDERS:
-            masks[path.stem] = path
+            those = masks
+        else:
+            continue
+        if path.stem in those:
+            raise DataError(
+                f"{place / those[path.stem]} and {place / path} have one name, expected one file of each name"
+            )
+        those[path.stem] = path
     _check_pairs(images, masks, place)
     if not images:
-        return Split(np.empty((0, 1, 1, 3), np.uint8), np.empty((0, 1, 1), np.uint8))
+        return Split(np.empty((0, 1, 1, 3), np.uint8), np.empty((0, 1, 1), np.uint8)), []
     pixels: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for name, path in images.items():
@@ -156,7 +165,7 @@ def _read_split(files: Files, split: str, place: Path) -> Split:
             )
         pixels.append(np.asarray(image))
         labels.append(mask)
-    return Split(np.stack(pixels), np.stack(labels))
+    return Split(np.stack(pixels), np.stack(labels)), [masks[name] for name in images]
 
 
 def _check_pairs(images: Mapping[str, PurePosixPath], masks: Mapping[str, PurePosixPath], place: Path) -> None:
@@ -171,6 +180,8 @@ def _decoded(files: Files, path: PurePosixPath, place: Path) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(files[path]()))
         image.load()
+    except UnidentifiedImageError:
+        raise DataError(f"{place / path} is not an image") from None
     except Exception as error:  # Pillow raises nearly anything for damaged bytes
         raise DataError(f"{place / path} can't be read as an image: {one_line(error)[:80]}") from None
     return image
@@ -201,7 +212,9 @@ def _mask(files: Files, path: PurePosixPath, place: Path) -> np.ndarray:
     return mask.astype(np.uint8)
 
 
-def _check_classes(splits: Mapping[str, Split], names: tuple[str, ...], place: Path) -> None:
+def _check_classes(
+    splits: Mapping[str, Split], masks: Mapping[str, list[PurePosixPath]], names: tuple[str, ...], place: Path
+) -> None:
     """Refuse numbers that are no class, and masks without anything to tell apart."""
     present = np.unique(splits["train"].labels)
     present = present[present != VOID]
@@ -214,6 +227,6 @@ def _check_classes(splits: Mapping[str, Split], names: tuple[str, ...], place: P
             image = int(wrong.any((1, 2)).argmax())
             number = found.labels[image][wrong[image]][0]
             raise DataError(
-                f"mask {image + 1} of {split} in {place} has the number {number}, expected 0 to {len(names) - 1} "
+                f"{place / masks[split][image]} has the number {number}, expected 0 to {len(names) - 1} "
                 f"({counted(len(names), 'class', 'classes')}) or {VOID} for none"
             )

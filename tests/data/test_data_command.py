@@ -50,6 +50,8 @@ def test_a_folder_of_one_s_own(tmp_path, capsys):
             image = Image.fromarray(random.integers(0, 256, (12, 12, 3), np.uint8))
             image.save(tmp_path / "pets" / name / f"{i}.png")
     (tmp_path / "pets" / "dog" / "notes.txt").write_text("text")
+    with pytest.raises(DataError, match=r"mend or remove, or leave out with --skip-unreadable$"):
+        run("--name", "folder", "--dir", str(tmp_path / "pets"))
     run("--name", "folder", "--dir", str(tmp_path / "pets"), "--size", "16", "--skip-unreadable")
     shown = capsys.readouterr().out
     for part in (

@@ -325,6 +325,14 @@ def a_class_that_is_only_tested(root):
     return "{root}/test/Cat is a class that {root} has no training images of"
 
 
+def images_and_masks(root):
+    (root / "cat").rename(root / "images")
+    (root / "dog").rename(root / "masks")
+    return (
+        "{root} has the class folders images and masks, which looks like images with a class for each pixel; those are"
+    )
+
+
 def only_text(root):
     for path in root.glob("*/*"):
         path.write_text("text")
@@ -334,7 +342,7 @@ def only_text(root):
 MISTAKES = [
     no_folder, a_file, empty, images_alone, one_class, one_image, empty_class, unpacked_into_a_folder, breeds_in_a_class,
     images_beside_folders, a_loop, a_link_to_itself, a_link_to_nowhere, a_folder_beside_splits, two_names_of_one_split,
-    a_class_that_is_only_tested, only_text,
+    a_class_that_is_only_tested, images_and_masks, only_text,
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Pairs of images and masks: what is read, and one line for every mistake."""
 
 import io
+import shutil
 import tarfile
 
 import numpy as np
@@ -11,6 +12,7 @@ from strideflax.commands.data import describe
 from strideflax.config import DataConfig
 from strideflax.data import DataError, load_dataset
 from strideflax.data.dataset import VOID
+from strideflax.data.image_files import find_image_files
 from strideflax.data.mask_folder import read_masked_images
 
 
@@ -67,6 +69,17 @@ def test_an_archive_of_the_folder_is_the_same(folder, tmp_path_factory):
     assert load_dataset(config(archive)).fingerprint == load_dataset(config(folder)).fingerprint
 
 
+def test_hidden_files_are_passed_over(folder, tmp_path_factory):
+    whole = tmp_path_factory.mktemp("whole") / "pairs"
+    shutil.copytree(folder, whole / "inside")
+    for place in (whole, whole / "inside" / "train" / "images"):
+        (place / "._0.png").write_bytes(b"no")
+    assert load_dataset(config(whole)).fingerprint == load_dataset(config(folder)).fingerprint
+    found = find_image_files([whole])
+    assert len(found) == 18
+    assert not [path for path in found if path.name.startswith(".")]
+
+
 def test_a_label_may_mean_no_class_and_the_classes_have_names(folder):
     (folder / "classes.txt").write_text("sky\nroad\ntree\n")
     dataset = load_dataset(config(folder, void_label=3))
@@ -116,10 +129,18 @@ MISTAKES = {
     ),
     "missing mask": (lambda f: (f / "train/labels/4.png").unlink(), r"images/4.png has no mask of the same name"),
     "missing image": (lambda f: (f / "test/images/1.png").unlink(), r"labels/1.png has no image of the same name"),
-    "damaged mask": (lambda f: replaced(f, "train/labels/0.png", b"no"), r"labels/0.png can't be read as an image"),
+    "damaged mask": (lambda f: replaced(f, "train/labels/0.png", b"no"), r"labels/0.png is not an image$"),
+    "two images of one name": (
+        lambda f: replaced(f, "train/images/0.jpg", b"no"),
+        r"images/0.jpg and .*images/0.png have one name, expected one file of each name",
+    ),
+    "masks in two folders": (
+        lambda f: [(f / "test/masks").mkdir(), replaced(f, "test/masks/2.png", b"no")],
+        r"labels/2.png and .*masks/2.png have one name",
+    ),
     "class out of range": (
         lambda f: (f / "classes.txt").write_text("sky\nroad\n"),
-        r"has the number [23], expected 0 to 1 \(2 classes\) or 255 for none",
+        r"labels/\d.png has the number [23], expected 0 to 1 \(2 classes\) or 255 for none",
     ),
     "classes of one name": (lambda f: (f / "classes.txt").write_text("sky\nsky\n"), r"each once; got sky, sky"),
     "masks of one class": (
