@@ -45,8 +45,10 @@ def find_sites(model: nnx.Module, traced: Trace | None) -> list[Site]:
     sites = [*_module_sites(model, traced)]
     if traced is None:
         return sites
+    inner = tuple(f"{site.path}/" for site in sites)  # a function within a site is a part of it
     for place in callables(model):
-        sites += _pool_sites(place.name, place.value, traced)
+        if not place.name.startswith(inner):
+            sites += _pool_sites(place.name, place.value, traced)
     known = {scope_of(site.path) for site in sites}
     for step in traced.steps:
         if step.downsamples and not (known | traced.operators.keys()) & set(step.scopes):

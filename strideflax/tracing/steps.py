@@ -124,6 +124,8 @@ def scopes_of(equation: Any) -> tuple[str, ...]:
 
 def step_of(equation: Any, scopes: tuple[str, ...], times: int = 1) -> Step | None:
     """Return the step that an equation is, None if it neither costs multiply-adds nor makes a map smaller."""
+    if not equation.invars:  # as of jnp.arange
+        return None
     name = equation.primitive.name
     shape = tuple(equation.invars[0].aval.shape)
     output = tuple(equation.outvars[0].aval.shape)

@@ -125,6 +125,13 @@ def test_aliasing_is_what_subsampling_folds():
         assert site["alias_energy"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_what_is_made_of_nothing_is_no_site():
+    def with_positions(x):
+        return strided_slice(x + jnp.arange(x.shape[2], dtype=x.dtype)[:, None])
+
+    assert [site["layer"] for site in measure.aliasing(with_positions, FLOATS).values()] == ["slice 1×1 /2"]
+
+
 def test_the_dense_map_of_a_strided_convolution_is_what_is_measured():
     kernel = jax.random.normal(jax.random.key(0), (3, 3, 3, 2))
 

@@ -1,6 +1,7 @@
 """Where a network downsamples is found, whatever holds the layer, and what hides in a call is named with its place."""
 
 import inspect
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from jax import lax
 from surgery import nets
 
 from strideflax.operators import MaxPool
-from strideflax.surgery import downsampling_sites
+from strideflax.surgery import downsampling_sites, replace_downsampling
 
 
 def test_the_sites_of_a_residual_net_have_shapes_costs_and_alignment():
@@ -104,6 +105,33 @@ def test_each_obstacle_is_said():
     assert obstacles == {"own_init": "", "operator": "", "never": ""}  # and a mean of all is no downsampling
     assert sites["never"].output is None
     assert sites["operator"].kind == "max_pool"
+
+
+class Wrapped(nnx.Module):
+    """A pool that is a module with the function as an attribute."""
+
+    def __init__(self):
+        self.f = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+
+    def __call__(self, x):
+        return self.f(x)
+
+
+class WrappedNet(nnx.Module):
+    def __init__(self):
+        self.pool = Wrapped()
+
+    def __call__(self, x):
+        return self.pool(x)
+
+
+def test_a_function_within_a_site_is_a_part_of_it():
+    model, example = WrappedNet(), jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
+    for operator in ("blur_pool", "avg_pool", "subsample"):
+        assert [site.path for site in downsampling_sites(model, example)] == ["pool"]
+        model, report = replace_downsampling(model, operator, example)
+        assert [change.site.path for change in report.replaced] == ["pool"]
+    assert jax.eval_shape(model, example).shape == (1, 4, 4, 3)
 
 
 def test_without_an_example_layers_are_found():
