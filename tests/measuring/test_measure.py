@@ -127,7 +127,7 @@ def test_aliasing_is_what_subsampling_folds():
 
 def test_what_is_made_of_nothing_is_no_site():
     def with_positions(x):
-        return strided_slice(x + jnp.arange(x.shape[2], dtype=x.dtype)[:, None])
+        return strided_slice(x + jnp.arange(x.shape[2], dtype=x.dtype).reshape(1, 1, -1, 1))
 
     assert [site["layer"] for site in measure.aliasing(with_positions, FLOATS).values()] == ["slice 1×1 /2"]
 
