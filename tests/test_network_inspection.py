@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import pytest
 from flax import nnx
 from jax import lax
 from surgery import nets
@@ -112,6 +113,20 @@ def test_layers_are_found_under_vmap_and_in_gradients():
     assert graded.macs > plain.macs
     sites = strideflax.downsampling_sites(model, example, call=lambda model, x: jax.vmap(model)(x))
     assert [site.path for site in sites if not site.obstacle] == ["pool", "conv", "shortcut"]
+
+
+@pytest.mark.parametrize(
+    ("model", "got"),
+    [(lambda x: x, "function"), (nnx.Conv, "the class Conv"), ({"conv": 1}, "dict"), (None, "NoneType")],
+)
+def test_what_is_no_module_is_refused(model, got):
+    for function in (
+        strideflax.inspect,
+        strideflax.downsampling_sites,
+        partial(replace_downsampling, operator="blur_pool"),
+    ):
+        with pytest.raises(TypeError, match=rf"^model must be a flax\.nnx\.Module, got {got}$"):
+            function(model, example=EXAMPLE)
 
 
 def test_replaced_convolutions_and_a_way_to_call():

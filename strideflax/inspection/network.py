@@ -10,7 +10,7 @@ from flax import nnx
 from strideflax.inspection.count import count_params
 from strideflax.surgery.pool_replacement import PoolReplacement
 from strideflax.tracing.fields import FieldMap, Fields, Meeting, fields_of
-from strideflax.tracing.holders import modules
+from strideflax.tracing.holders import check_module, modules
 from strideflax.tracing.recorder import Call, ModelCall, Trace, call_model, trace
 from strideflax.tracing.table import TextTable, numbers_text, shape_text
 from strideflax.wording import counted, quantity
@@ -125,7 +125,11 @@ def inspect(model: nnx.Module, example: Any, *, call: ModelCall = call_model) ->
         model: with weights, or with shapes in place of them. It stays as it is.
         example: an input, an array or a `jax.ShapeDtypeStruct`, its first axis the batch.
         call: calls the model, where ``model(example)`` is not how: ``lambda model, x: model(x, train=False)``.
+
+    Raises:
+        TypeError: a model that is no Flax NNX module.
     """
+    check_module(model)
     traced = trace(model, example, call)
     fields = fields_of(traced)
     held = dict(modules(model))

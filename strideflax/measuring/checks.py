@@ -29,5 +29,16 @@ def check_logits(logits: np.ndarray, labels: np.ndarray) -> None:
     check_labels(labels, shape[0])
     if np.max(labels) >= shape[1]:
         raise ValueError(f"labels must be under the {shape[1]} classes of the logits, got {np.max(labels)}")
-    if not np.isfinite(np.max(logits, -1)).all():
+    check_finite(np.isfinite(np.max(logits, -1)))
+
+
+def classes_of(logits: np.ndarray) -> np.ndarray:
+    """Return the classes of ``logits [..., classes]``; ValueError unless they are numbers."""
+    check_finite(np.isfinite(np.max(logits, -1)))
+    return np.argmax(logits, -1)
+
+
+def check_finite(finite: np.ndarray) -> None:
+    """Raise ValueError unless the largest logits of all images are finite."""
+    if not finite.all():
         raise ValueError("logits must be finite, or -inf for some of the classes; got NaN or infinity")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches, no_progress
-from strideflax.measuring.checks import check_images
+from strideflax.measuring.checks import check_images, classes_of
 from strideflax.measuring.resampling import fourier_shift
 from strideflax.measuring.subject import Subject
 
@@ -64,18 +64,18 @@ def fractional_shift_consistency(
         is right, None without any) and ``unshifted_accuracy``. All are shares from 0 to 1.
 
     Raises:
-        ValueError: images or labels of another shape or type, or a part under 2.
+        ValueError: images or labels of another shape or type, a part under 2, or logits that are NaN or infinite.
     """
     check_images(images, labels)
     if not parts or min(parts) < 2:
         raise ValueError(f"parts must be ints >= 2, got {parts}")
-    unshifted = in_batches(predict, images, batch_size=batch_size).argmax(-1)
+    unshifted = classes_of(in_batches(predict, images, batch_size=batch_size))
     consistency, given_correct = {}, {}
     for i, part in enumerate(parts):
         agreement = np.zeros(len(images))
         for j, (down, right) in enumerate(DIRECTIONS, start=1):
             moved = shift_by_fraction(images, down / part, right / part)
-            classes = in_batches(predict, moved, batch_size=batch_size).argmax(-1)
+            classes = classes_of(in_batches(predict, moved, batch_size=batch_size))
             agreement += (classes == unshifted) / len(DIRECTIONS)
             progress(i * len(DIRECTIONS) + j, len(parts) * len(DIRECTIONS))
         consistency[f"1/{part}"] = float(agreement.mean())

@@ -4,12 +4,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.tree_util import Partial
 
 from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, as_pytree, no_progress, pad_batch
-from strideflax.measuring.checks import check_images, check_labels
+from strideflax.measuring.checks import check_finite, check_images, check_labels
 from strideflax.measuring.subject import Subject
 from strideflax.programs import Program
 
@@ -47,7 +48,8 @@ def shift_consistency(
         As `consistency_of_classes`; all values are shares from 0 to 1.
 
     Raises:
-        ValueError: no images, labels that do not fit them, an unknown border, or shifts as large as the image.
+        ValueError: no images, labels that do not fit them, an unknown border, shifts as large as the image, or logits that
+            are NaN or infinite.
     """
     check_images(images, labels)
     classes = shifted_classes(
@@ -58,9 +60,10 @@ def shift_consistency(
 
 @partial(Program, static_argnums=4)
 def _class_of_window(predict: Partial, padded: Array, row: Array, column: Array, size: tuple[int, int]) -> Array:
-    """Return the class of the window of ``size`` whose first pixel is ``(row, column)``, int ``[batch]``."""
+    """Return the class of the window of ``size`` whose first pixel is ``(row, column)``, int ``[batch]``; -1 of no number."""
     batch, _, _, channels = padded.shape
-    return predict(lax.dynamic_slice(padded, (0, row, column, 0), (batch, *size, channels))).argmax(-1)
+    logits = predict(lax.dynamic_slice(padded, (0, row, column, 0), (batch, *size, channels)))
+    return jnp.where(jnp.isfinite(logits.max(-1)), logits.argmax(-1), -1)
 
 
 def shifted_classes(
@@ -84,7 +87,7 @@ def shifted_classes(
         progress: told the number of forward passes done (images times shifts).
 
     Raises:
-        ValueError: no images, an unknown border, or shifts as large as the image.
+        ValueError: no images, an unknown border, shifts as large as the image, or logits that are NaN or infinite.
     """
     check_images(images)
     height, width = images.shape[1:3]
@@ -111,6 +114,7 @@ def shifted_classes(
                 # A window that starts earlier shows the content later: the shift is max_shift - start.
                 found.append(_class_of_window(predict, padded, positions - 1 - row, positions - 1 - column, size))
             for column, of_batch in enumerate(jax.device_get(found)):  # once all of a row are on their way
+                check_finite(of_batch >= 0)
                 classes[start : start + count, row, column] = of_batch[:count]
             progress(start * positions**2 + (row + 1) * positions * count, len(images) * positions**2)
     return classes

@@ -12,6 +12,7 @@ from strideflax.surgery.change import Plan, change_site
 from strideflax.surgery.report import SurgeryReport, state_paths
 from strideflax.surgery.site import Site
 from strideflax.surgery.sites import find_sites
+from strideflax.tracing.holders import check_module
 from strideflax.tracing.recorder import ModelCall, call_model, trace
 
 Where: TypeAlias = str | Sequence[str] | Callable[[Site], bool] | None
@@ -57,7 +58,9 @@ def replace_downsampling(
     Raises:
         ValueError: an unknown operator or placement, ``where`` that matches nothing, an operator that is a convolution
             itself, or one that draws weights without ``rngs``.
+        TypeError: a model that is no Flax NNX module.
     """
+    check_module(model)
     plan = Plan(_entry(operator), placement, window, padding, keep_weights, rngs)
     old_paths = state_paths(model)
     new = nnx.clone(model)

@@ -12,7 +12,7 @@ from strideflax.surgery.convolutions import SampledConv, conv_window, is_plain, 
 from strideflax.surgery.pool_replacement import PoolReplacement
 from strideflax.surgery.pools import pool_of
 from strideflax.surgery.site import DownsamplingSites, Site
-from strideflax.tracing.holders import modules
+from strideflax.tracing.holders import check_module, modules
 from strideflax.tracing.recorder import Call, ModelCall, Trace, call_model, callables, scope_of, trace
 from strideflax.tracing.steps import Step
 from strideflax.window import Window
@@ -36,7 +36,11 @@ def downsampling_sites(model: nnx.Module, example: Any = None, *, call: ModelCal
 
     Returns:
         The sites in order of computation. Multiply-adds are of one image, as in `strideflax.inspect`.
+
+    Raises:
+        TypeError: a model that is no Flax NNX module.
     """
+    check_module(model)
     return DownsamplingSites(find_sites(model, None if example is None else trace(model, example, call)))
 
 

@@ -43,6 +43,13 @@ class Place:
             setattr(self.holder, self.key, value)
 
 
+def check_module(model: Any) -> None:
+    """Raise TypeError unless ``model`` is a Flax NNX module."""
+    if not isinstance(model, nnx.Module):
+        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"model must be a flax.nnx.Module, got {got}")
+
+
 def path_name(path: tuple[Any, ...]) -> str:
     """Return a path in words, "model" for the model itself."""
     return "/".join(map(str, path)) or "model"

@@ -82,6 +82,11 @@ def test_consistency_is_the_share_of_shifts_that_keep_the_class():
     assert reports[-1] == (6, 6)
 
 
+def test_logits_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="logits must be finite"):
+        fractional_shift_consistency(lambda x: corner_net(x) * jnp.inf, smooth_images()(0, 0), parts=(2,))
+
+
 def test_without_a_right_image_the_conditional_number_is_none():
     result = fractional_shift_consistency(corner_net, smooth_images()(0, 0), np.full(4, 7), parts=(2,))
     assert result["consistency_given_correct"] == {"1/2": None}

@@ -96,6 +96,18 @@ def test_batches_do_not_change_the_classes_and_progress_reaches_the_total():
     assert reports[-1] == (45, 45)
 
 
+def test_logits_that_are_no_numbers_are_refused_and_minus_infinity_is_a_class_never_chosen():
+    images = random_images()
+
+    def nan_net(images):
+        return mean_net(images) * jnp.nan
+
+    with pytest.raises(ValueError, match="logits must be finite, or -inf for some of the classes; got NaN or infinity"):
+        shift_consistency(nan_net, images, max_shift=1)
+    found = shifted_classes(lambda images: mean_net(images).at[:, 0].set(-jnp.inf), images, border="zero", max_shift=1)
+    assert found.min() > 0
+
+
 def test_agreement_of_pairs_by_hand():
     assert np.allclose(agreement_of_pairs(np.array([[0, 0, 1], [2, 2, 2], [0, 1, 2]])), [1 / 3, 1, 0], atol=1e-15)
 
