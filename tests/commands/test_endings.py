@@ -76,7 +76,7 @@ def test_sigterm_at_work(name, tmp_path, run):
     terminal = started(name, run, tmp_path)
     terminal.wait_for(CASES[name].at_work)
     terminal.process.terminate()
-    assert terminal.end(SECONDS_TO_END) == 128 + signal.SIGTERM
+    assert terminal.end(SECONDS_TO_END) == 128 + signal.SIGTERM, terminal.shown
     check_quiet(terminal.shown)
     assert list(terminal.temporary.iterdir()) == []
 

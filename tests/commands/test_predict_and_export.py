@@ -52,12 +52,13 @@ def test_csv_has_the_probability_of_every_class(run, photos, capsys):
     assert rows[0]["probability"] == max(rows[0][name] for name in restored.classes)
 
 
-def test_the_table_has_a_line_per_image_and_the_runners_up(run, photos, capsys):
+def test_the_table_has_a_line_per_image_and_the_runners_up(run, photos, capsys, monkeypatch):
     folder, _ = photos
-    main(["predict", str(run), str(folder / "c.jpg"), str(folder / "below")])
+    monkeypatch.chdir(folder)  # a line of 80 columns has no room for a long path
+    main(["predict", str(run), "c.jpg", "below"])
     heading, first, second = capsys.readouterr().out.splitlines()
     assert heading.split() == ["image", "class", "probability", "next"]
-    assert str(folder / "c.jpg") in first
+    assert "c.jpg" in first
     assert "b [x].PNG" in second
     assert first.count("%") == 3
 
