@@ -15,4 +15,8 @@ class Nothing:
     __ror__ = __or__
 
 
+class UnidentifiedImageError(OSError):
+    """What no image raises where there is none to read."""
+
+
 Image = ImageOps = Nothing()
