@@ -3,6 +3,9 @@
 import os
 import shutil
 import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -356,13 +359,29 @@ def test_each_mistake_is_answered_in_one_line(root, make):
     assert len(str(refused.value)) < 600
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(root):
-    (root / "cat").chmod(0)
+NOBODY = 65534
+
+
+@contextmanager
+def no_rights_of_root() -> Iterator[None]:
+    """Let this process be someone who may not read everything."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
     try:
-        with pytest.raises(DataError, match="cat can't be read: Permission denied"):
-            load(root)
+        yield
     finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_no_permission():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        root = write_classes(Path(name), {"cat": 4, "dog": 4})
+        root.chmod(0o755)
+        (root / "cat").chmod(0)
+        with no_rights_of_root(), pytest.raises(DataError, match="cat can't be read: Permission denied"):
+            load(root)
         (root / "cat").chmod(0o700)
 
 

@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from strideflax.config import DataConfig
 from strideflax.data import DataError, load_dataset
 
-tfds = pytest.importorskip("tensorflow_datasets")
 COUNTS = {"train": 24, "test": 6}
 
 
