@@ -3,16 +3,13 @@
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.tree_util import Partial
 
-from strideflax.measuring.batches import ImageFunction, Progress, as_pytree, no_progress, pad_batch
-from strideflax.measuring.checks import check_images
+from strideflax.measuring.batches import ImageFunction, Progress, as_pytree, no_progress
 from strideflax.measuring.overlap import check_masks, confusion
-from strideflax.measuring.shifts import BORDERS, MAX_SHIFT
+from strideflax.measuring.shifts import MAX_SHIFT, at_every_shift, by_border, classes_of_window
 from strideflax.measuring.subject import Subject
 from strideflax.programs import Program
 from strideflax.tasks import VOID, mean_overlap
@@ -21,15 +18,13 @@ IMAGES = 48
 BATCH_SIZE = 24
 
 
-@partial(Program, static_argnums=(4, 5))
+@partial(Program, static_argnums=(1, 5))
 def _mask_of_window(
-    predict: Partial, padded: Array, row: Array, column: Array, size: tuple[int, int], reach: int
+    predict: Partial, reach: int, padded: Array, row: Array, column: Array, size: tuple[int, int]
 ) -> Array:
     """Return what the window at ``(row, column)`` says of the pixels that all windows see, ``[batch, height, width]``."""
-    batch, _, _, channels = padded.shape
-    masks = predict(lax.dynamic_slice(padded, (0, row, column, 0), (batch, *size, channels))).argmax(-1)
-    common = (batch, size[0] - reach, size[1] - reach)
-    return lax.dynamic_slice(masks.astype(jnp.int32), (0, reach - row, reach - column), common)
+    masks = classes_of_window(predict, padded, row, column, size)
+    return lax.dynamic_slice(masks, (0, reach - row, reach - column), (len(masks), size[0] - reach, size[1] - reach))
 
 
 def shifted_masks(
@@ -56,35 +51,17 @@ def shifted_masks(
         progress: told the number of forward passes done (images times shifts).
 
     Raises:
-        ValueError: no images, an unknown border, or shifts of a quarter of the image or more.
+        ValueError: no images, an unknown border, shifts of a quarter of the image or more, or logits that are NaN or infinite.
     """
-    check_images(images)
-    height, width = images.shape[1:3]
-    if border not in BORDERS:
-        raise ValueError(f"border must be one of {', '.join(BORDERS)}, got {border!r}")
-    if not 1 <= max_shift < min(height, width) / 4:
-        raise ValueError(
-            f"max_shift must be 1 or more and under a quarter of the image {(height, width)}, got {max_shift}"
-        )
-    predict, mode, reach = as_pytree(predict), BORDERS[border], 2 * max_shift
-    size = (height, width) if mode else (height - reach, width - reach)
-    positions = reach + 1  # along each axis
-    masks = np.empty((len(images), positions, positions, size[0] - reach, size[1] - reach), np.int32)
-    batch_size = min(batch_size, len(images))
-    for start in range(0, len(images), batch_size):
-        count = min(batch_size, len(images) - start)
-        padded = pad_batch(images[start : start + count], batch_size)
-        if mode:
-            margin = (max_shift, max_shift)
-            padded = np.pad(padded, ((0, 0), margin, margin, (0, 0)), mode=mode)  # type: ignore[call-overload]
-        padded = jax.device_put(padded)
-        for row in range(positions):
-            for column in range(positions):
-                # A window that starts earlier shows the content later: the shift is max_shift - start.
-                found = _mask_of_window(predict, padded, reach - row, reach - column, size, reach)
-                masks[start : start + count, row, column] = np.asarray(found)[:count]
-            progress(start * positions**2 + (row + 1) * positions * count, len(images) * positions**2)
-    return masks
+    return at_every_shift(
+        partial(_mask_of_window, as_pytree(predict), 2 * max_shift),
+        images,
+        border=border,
+        max_shift=max_shift,
+        part=4,
+        batch_size=batch_size,
+        progress=progress,
+    )
 
 
 def equivariance_of_masks(masks: np.ndarray, truth: np.ndarray, classes: int) -> dict[str, Any]:
@@ -135,11 +112,7 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
         f"image shows the pixel, first {len(images)} test images; crop moves a window {2 * MAX_SHIFT} pixels smaller",
         "images": len(images),
     }
-    for i, border in enumerate(BORDERS):
-
-        def border_progress(done: int, total: int, borders_done: int = i) -> None:
-            progress(borders_done * total + done, len(BORDERS) * total)
-
+    for border, border_progress in by_border(progress):
         masks = shifted_masks(subject.predict, images, border=border, progress=border_progress)
         result[border] = equivariance_of_masks(masks, common_pixels(truth, masks.shape[3:]), classes)
     return result

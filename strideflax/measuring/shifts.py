@@ -1,7 +1,8 @@
 """Shifts: how often a net gives an image the same class wherever it stands, exactly, over all small shifts."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,14 @@ from strideflax.measuring.checks import check_finite, check_images, check_labels
 from strideflax.measuring.subject import Subject
 from strideflax.programs import Program
 
+# A padded batch, a window's first row and column, and its size -> the window's classes [batch, ...], -1 where logits are NaN.
+WindowFunction: TypeAlias = Callable[[Array, int, int, tuple[int, int]], Array]
+
 # Border -> np.pad mode that fills the pixels which move in; crop moves a window inside the image and invents none.
 BORDERS: dict[str, str | None] = {"circular": "wrap", "reflect": "reflect", "zero": "constant", "crop": None}
 IMAGES = 1000
 MAX_SHIFT = 4
+LIMITS = {2: "half the image", 4: "a quarter of the image"}
 
 
 def shift_consistency(
@@ -59,11 +64,11 @@ def shift_consistency(
 
 
 @partial(Program, static_argnums=4)
-def _class_of_window(predict: Partial, padded: Array, row: Array, column: Array, size: tuple[int, int]) -> Array:
-    """Return the class of the window of ``size`` whose first pixel is ``(row, column)``, int ``[batch]``; -1 of no number."""
+def classes_of_window(predict: Partial, padded: Array, row: Array, column: Array, size: tuple[int, int]) -> Array:
+    """Return the classes of the window of ``size`` whose first pixel is ``(row, column)``, int32; -1 of no number."""
     batch, _, _, channels = padded.shape
     logits = predict(lax.dynamic_slice(padded, (0, row, column, 0), (batch, *size, channels)))
-    return jnp.where(jnp.isfinite(logits.max(-1)), logits.argmax(-1), -1)
+    return jnp.where(jnp.isfinite(logits.max(-1)), logits.argmax(-1), -1).astype(jnp.int32)
 
 
 def shifted_classes(
@@ -89,18 +94,47 @@ def shifted_classes(
     Raises:
         ValueError: no images, an unknown border, shifts as large as the image, or logits that are NaN or infinite.
     """
+    return at_every_shift(
+        partial(classes_of_window, as_pytree(predict)),
+        images,
+        border=border,
+        max_shift=max_shift,
+        part=2,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def at_every_shift(
+    of_window: WindowFunction,
+    images: np.ndarray,
+    *,
+    border: str,
+    max_shift: int,
+    part: int,
+    batch_size: int,
+    progress: Progress,
+) -> np.ndarray:
+    """Return the classes ``of_window`` at every shift, int32 ``[n, 2 m + 1, 2 m + 1, ...]``; no shift is in the middle.
+
+    Args:
+        of_window: the net.
+        part: shifts must be under this part of the image: 2 is half of it. The others are those of `shifted_classes`.
+
+    Raises:
+        ValueError: no images, an unknown border, too large shifts, or a class of -1: logits that are NaN or infinite.
+    """
     check_images(images)
     height, width = images.shape[1:3]
     if border not in BORDERS:
         raise ValueError(f"border must be one of {', '.join(BORDERS)}, got {border!r}")
-    if not 1 <= max_shift < min(height, width) / 2:
-        raise ValueError(f"max_shift must be 1 or more and under half the image {(height, width)}, got {max_shift}")
-    predict = as_pytree(predict)
-    mode = BORDERS[border]
-    size = (height, width) if mode else (height - 2 * max_shift, width - 2 * max_shift)
-    positions = 2 * max_shift + 1  # along each axis
-    classes = np.empty((len(images), positions, positions), np.int32)
+    if not 1 <= max_shift < min(height, width) / part:
+        raise ValueError(f"max_shift must be 1 or more and under {LIMITS[part]} {(height, width)}, got {max_shift}")
+    mode, reach = BORDERS[border], 2 * max_shift
+    size = (height, width) if mode else (height - reach, width - reach)
+    positions = reach + 1  # along each axis
     batch_size = min(batch_size, len(images))
+    batches = []
     for start in range(0, len(images), batch_size):
         count = min(batch_size, len(images) - start)
         padded = pad_batch(images[start : start + count], batch_size)
@@ -108,16 +142,25 @@ def shifted_classes(
             margin = (max_shift, max_shift)
             padded = np.pad(padded, ((0, 0), margin, margin, (0, 0)), mode=mode)  # type: ignore[call-overload]
         padded = jax.device_put(padded)
+        rows = []
         for row in range(positions):
-            found = []
-            for column in range(positions):
-                # A window that starts earlier shows the content later: the shift is max_shift - start.
-                found.append(_class_of_window(predict, padded, positions - 1 - row, positions - 1 - column, size))
-            for column, of_batch in enumerate(jax.device_get(found)):  # once all of a row are on their way
-                check_finite(of_batch >= 0)
-                classes[start : start + count, row, column] = of_batch[:count]
+            # A window that starts earlier shows the content later: the shift is max_shift - start.
+            found = [of_window(padded, reach - row, reach - column, size) for column in range(positions)]
+            rows.append(np.stack(jax.device_get(found), axis=1)[:count])  # once all of a row are on their way
+            check_finite(rows[-1] >= 0)
             progress(start * positions**2 + (row + 1) * positions * count, len(images) * positions**2)
-    return classes
+        batches.append(np.stack(rows, axis=1))
+    return np.concatenate(batches)
+
+
+def by_border(progress: Progress) -> Iterator[tuple[str, Progress]]:
+    """Yield every border, with what is told of the work on it when ``progress`` is told of all work."""
+    for i, border in enumerate(BORDERS):
+
+        def border_progress(done: int, total: int, borders_done: int = i) -> None:
+            progress(borders_done * total + done, len(BORDERS) * total)
+
+        yield border, border_progress
 
 
 def agreement_of_pairs(classes: np.ndarray) -> np.ndarray:
@@ -196,10 +239,6 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
         "for every m",
         "images": len(images),
     }
-    for i, border in enumerate(BORDERS):
-
-        def border_progress(done: int, total: int, borders_done: int = i) -> None:
-            progress(borders_done * total + done, len(BORDERS) * total)
-
+    for border, border_progress in by_border(progress):
         result[border] = shift_consistency(subject.predict, images, labels, border=border, progress=border_progress)
     return result

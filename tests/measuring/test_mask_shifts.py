@@ -56,6 +56,13 @@ def test_a_mask_in_blocks_is_what_a_plain_loop_says(images):
     assert found["worst_case_mean_iou"] <= found["mean_iou"] < 1
 
 
+def test_logits_that_are_no_numbers_have_no_class(images):
+    with pytest.raises(ValueError, match="logits must be finite"):
+        shifted_masks(
+            lambda images: by_brightness(images).at[0, 0].set(jnp.nan), images, border="circular", max_shift=2
+        )
+
+
 def test_shifts_that_leave_nothing_in_common(images):
     with pytest.raises(ValueError, match="under a quarter of the image"):
         shifted_masks(by_brightness, images, border="crop", max_shift=4)
