@@ -6,13 +6,12 @@ from typing import Any
 
 from strideflax.errors import ConfigError
 from strideflax.operators.geometry import MODULE_PADDINGS, per_axis
-from strideflax.operators.table import downsampler
+from strideflax.operators.table import DOWNSAMPLERS, downsampler
 
 PLACEMENTS = ("after", "before", "added")
 DTYPES = ("float32", "bfloat16")
 DECODERS = ("resize", "unet")
 UPSAMPLERS_OF_UNET = ("nearest", "linear", "blur", "transposed_conv", "polyphase")  # of `strideflax.UPSAMPLERS`
-ADAPTIVE = ("aps", "lps")  # whose phases "polyphase" needs
 Stride = int | tuple[int, int]  # of both axes, or of rows and columns
 
 
@@ -140,9 +139,10 @@ class ModelConfig:
             require_choice("model.decoder", self.decoder, DECODERS)
         if self.upsample is not None:
             require_choice("model.upsample", self.upsample, UPSAMPLERS_OF_UNET)
-            fits = self.upsample != "polyphase" or self.downsample in ADAPTIVE
+            adaptive = [name for name, entry in DOWNSAMPLERS.items() if entry.counterpart == "polyphase"]
+            fits = self.upsample != "polyphase" or self.downsample in adaptive
             require(
-                fits, "model.upsample", self.upsample, f"another one unless model.downsample is {' or '.join(ADAPTIVE)}"
+                fits, "model.upsample", self.upsample, f"another one unless model.downsample is {' or '.join(adaptive)}"
             )
             require(self.decoder == "unet", "model.upsample", self.upsample, "None unless model.decoder is 'unet'")
         if self.output_stride is not None:

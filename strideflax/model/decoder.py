@@ -13,7 +13,7 @@ from strideflax.operators.blur_up import BlurUpsample
 from strideflax.operators.interpolate import LinearUpsample, linear_upsample
 from strideflax.operators.polyphase_up import PolyphaseUpsample
 from strideflax.operators.receptive_field import Field
-from strideflax.operators.table import upsampler
+from strideflax.operators.table import operator_entry, upsampler
 from strideflax.operators.upsample import Upsample
 
 Fields: TypeAlias = tuple[Field, ...]  # of a map, per axis: where its pixels lie on the image, and what they see
@@ -80,20 +80,6 @@ class UpStep(nnx.Module):
         return y
 
 
-# What undoes an operator's step: its transpose, or the operator that spreads a value over what it was taken from.
-COUNTERPARTS = {
-    "strided_conv": "transposed_conv",
-    "resnet_d": "transposed_conv",
-    "blur_pool": "blur",
-    "max_blur": "blur",
-    "conv_blur": "blur",
-    "max_pool": "nearest",
-    "avg_pool": "nearest",
-    "aps": "polyphase",
-    "lps": "polyphase",
-}
-
-
 def make_upsampler(
     config: ModelConfig, coarse: Level, fine: Level, fields: tuple[Fields, Fields], rngs: nnx.Rngs
 ) -> Upsample:
@@ -101,7 +87,7 @@ def make_upsampler(
 
     Its window is chosen so that the map is not moved: an odd one where a coarse pixel lies on a fine one, else an even one.
     """
-    operator = upsampler(config.upsample or COUNTERPARTS.get(config.downsample, "linear"))
+    operator = upsampler(config.upsample or operator_entry(config.downsample).counterpart)
     steps, phase = steps_and_phase(*fields)
     if issubclass(operator, LinearUpsample):
         return operator(coarse.features, stride=steps, phase=phase, padding=config.padding)

@@ -40,11 +40,14 @@ class Operator:
         main: the module on a block's main path, and what `downsampler` returns.
         shortcut: the module on the shortcut where it is another one; None: `main`.
         upsampler: the name of its way back in `UPSAMPLERS`; of a filter "linear", best at the filter's own phase.
+        counterpart: the name there of what a U-Net goes up by where its config does not say: the operator's transpose, or what
+            spreads a value over the pixels that it was taken from; "linear" of all others.
     """
 
     main: type[Downsample]
     shortcut: type[Downsample] | None = None
     upsampler: str = "linear"
+    counterpart: str = "linear"
 
     @property
     def on_shortcut(self) -> type[Downsample]:
@@ -53,15 +56,15 @@ class Operator:
 
 
 DOWNSAMPLERS: dict[str, Operator] = {
-    "strided_conv": Operator(StridedConv),
+    "strided_conv": Operator(StridedConv, counterpart="transposed_conv"),
     "subsample": Operator(Subsample),
-    "max_pool": Operator(MaxPool),
-    "avg_pool": Operator(AvgPool),
+    "max_pool": Operator(MaxPool, counterpart="nearest"),
+    "avg_pool": Operator(AvgPool, counterpart="nearest"),
     "conv_pool": Operator(ConvPool),
-    "blur_pool": Operator(BlurPool),
-    "max_blur": Operator(MaxBlur),
-    "conv_blur": Operator(ConvBlur, shortcut=BlurProjection),
-    "resnet_d": Operator(ResNetD, shortcut=MeanProjection),
+    "blur_pool": Operator(BlurPool, counterpart="blur"),
+    "max_blur": Operator(MaxBlur, counterpart="blur"),
+    "conv_blur": Operator(ConvBlur, shortcut=BlurProjection, counterpart="blur"),
+    "resnet_d": Operator(ResNetD, shortcut=MeanProjection, counterpart="transposed_conv"),
     "l2_pool": Operator(L2Pool),
     "gem_pool": Operator(GeMPool),
     "max_avg": Operator(MaxAvg),
@@ -76,10 +79,9 @@ DOWNSAMPLERS: dict[str, Operator] = {
     "spectral_pool": Operator(SpectralPool, upsampler="spectral"),
     "asap": Operator(ASAP, upsampler="spectral"),
     "diff_stride": Operator(DiffStride, upsampler="spectral"),
-    "aps": Operator(
-        AdaptivePolyphase, shortcut=Polyphase, upsampler="polyphase"
-    ),  # takes the phase that the main path chose
-    "lps": Operator(LearnedPolyphase, shortcut=Polyphase, upsampler="polyphase"),
+    # The shortcut takes the phase that the main path chose.
+    "aps": Operator(AdaptivePolyphase, shortcut=Polyphase, upsampler="polyphase", counterpart="polyphase"),
+    "lps": Operator(LearnedPolyphase, shortcut=Polyphase, upsampler="polyphase", counterpart="polyphase"),
     "tips": Operator(TIPS),
     "space_to_depth": Operator(SpaceToDepth, upsampler="depth_to_space"),
     "haar_low": Operator(HaarLow),
