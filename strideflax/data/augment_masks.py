@@ -1,11 +1,13 @@
 """Random scale, crop, mirror and cutout of images together with the classes of their pixels, made for the jitted step."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from strideflax.config import AugmentConfig
-from strideflax.data.augment import crop, cutout, flip
+from strideflax.data.augment import augment, cutout
 from strideflax.data.dataset import VOID
 
 
@@ -28,10 +30,7 @@ def augment_with_masks(images: Array, masks: Array, key: Array, config: AugmentC
         images, masks = scale(images, masks, jax.random.fold_in(key, 3), config.scale)
     # As one more channel, in which VOID is 0, what a crop adds, the mask goes wherever the image goes.
     pairs = jnp.concatenate([images, VOID - masks[..., None]], -1)
-    if config.crop:
-        pairs = crop(pairs, jax.random.fold_in(key, 0), config.crop)
-    if config.flip:
-        pairs = flip(pairs, jax.random.fold_in(key, 1))
+    pairs = augment(pairs, key, replace(config, cutout=0))
     images, masks = pairs[..., :-1], VOID - pairs[..., -1]
     if config.cutout:
         images = cutout(images, jax.random.fold_in(key, 2), config.cutout)
