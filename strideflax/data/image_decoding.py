@@ -8,7 +8,6 @@ from PIL import Image, ImageOps
 
 from strideflax.errors import one_line
 
-RULE = "central square, Pillow's antialiased BILINEAR"
 RULE_VERSION = 1  # raised when the rule gives other pixels, so that what was decoded before is decoded again
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")  # of Pillow; PPM reads PGM, PBM and PNM too
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff")
