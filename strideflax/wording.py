@@ -44,6 +44,11 @@ def written(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def capitalized(words: str) -> str:
+    """Return ``words`` with a capital first letter, and the others as they are: "mean IoU" -> "Mean IoU"."""
+    return words[0].upper() + words[1:]
+
+
 def stands_for(text: str, value: object) -> bool:
     """Return whether ``text``, a word of the command line, stands for ``value``.
 

@@ -42,11 +42,6 @@ MEAN_IOU = Score(
 VALIDATION_COLUMNS = (ACCURACY.validation, MEAN_IOU.validation)
 
 
-def capitalized(words: str) -> str:
-    """Return ``words`` with a capital first letter, and the others as they are: "mean IoU" -> "Mean IoU"."""
-    return words[0].upper() + words[1:]
-
-
 def score_of(frame: pd.DataFrame) -> Score:
     """Return the score of these runs: the mean IoU if any of them has one."""
     return MEAN_IOU if MEAN_IOU.test in frame and frame[MEAN_IOU.test].notna().any() else ACCURACY

@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 from strideflax.analysis.ablation import BATCH_LATENCY, LATENCY, OPERATOR, Ablation, Condition
 from strideflax.analysis.fields import is_share
 from strideflax.analysis.run_table import FINISHED
-from strideflax.analysis.scores import capitalized
 from strideflax.report.canvas import (
     BLACK,
     COLOURS,
@@ -24,6 +23,7 @@ from strideflax.report.canvas import (
     percent_limits,
 )
 from strideflax.report.labels import label_ends, label_points
+from strideflax.wording import capitalized
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from strideflax.analysis.ablation import BALANCED, BATCH_LATENCY, LATENCY, OPERA
 from strideflax.analysis.comparison import interaction
 from strideflax.analysis.fields import in_words, short
 from strideflax.analysis.run_table import is_missing
-from strideflax.analysis.scores import capitalized
-from strideflax.wording import written
+from strideflax.wording import capitalized, written
 
 CLASS_IMAGES, CLASS_CORRECT = "test_by_class.images", "test_by_class.correct"
 INTERVAL_NOTE = "In brackets 95 % intervals: Student's t, cut at 0 and 100, for a mean"
