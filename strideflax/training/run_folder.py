@@ -13,6 +13,7 @@ from strideflax.errors import UserError
 from strideflax.files import naming_file, null_if_not_finite, write_json, write_whole
 
 ORIGIN = ".origin.json"
+LOCK = ".lock"
 
 
 class RunFolderError(UserError, ValueError):
@@ -31,7 +32,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         InUseError: one is in it.
     """
     try:
-        lock = filelock.FileLock(folder / ".lock").acquire(timeout=0)
+        lock = filelock.FileLock(folder / LOCK).acquire(timeout=0)
     except filelock.Timeout:
         raise InUseError(f"{folder} is in use by another process; wait for it or choose another --workdir") from None
     with lock:
@@ -40,7 +41,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 def is_locked(folder: Path) -> bool:
     """Return whether a process is working in the folder."""
-    if not (folder / ".lock").exists():
+    if not (folder / LOCK).exists():
         return False
     try:
         with lock_folder(folder):

@@ -11,12 +11,11 @@ from strideflax.sweep.plan import SweepRun
 from strideflax.training.result import FINISHED, TrainingResult, read_result
 from strideflax.training.run_folder import is_locked
 from strideflax.verdict.clock import Clock, TimeUp
-from strideflax.verdict.record import write_study
+from strideflax.verdict.record import TIMING, write_study
 from strideflax.verdict.runner import Runner
 from strideflax.verdict.schedule import Schedule, Speed, make_schedule, with_epochs
 from strideflax.verdict.study import Study
 
-TIMING = "timing"
 TIMING_STEPS = 12
 
 

@@ -8,15 +8,15 @@ from typing import Any
 from strideflax.config import Config
 from strideflax.errors import ConfigError, UserError
 from strideflax.files import write_json
-from strideflax.training.run_folder import read_json
+from strideflax.training.run_folder import LOCK, read_json
 from strideflax.verdict.clock import SPENT
 from strideflax.verdict.images import StudyImages
 from strideflax.verdict.schedule import Schedule
 from strideflax.verdict.study import Study
 
 RECORD = "study.json"
-LOCK = ".lock"
-UNPLANNED = (SPENT, "timing")  # what a study that was killed before it had a plan leaves
+TIMING = "timing"  # folder of the runs whose first steps are timed
+UNPLANNED = (SPENT, TIMING)  # what a study that was killed before it had a plan leaves
 
 
 def check_study_folder(folder: Path) -> None:
