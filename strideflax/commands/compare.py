@@ -87,10 +87,11 @@ def main(args: argparse.Namespace) -> None:
         from strideflax.verdict.record import check_study_folder
         from strideflax.verdict.runner import Runner
         from strideflax.verdict.schedule import LEAST_STEPS
-        from strideflax.verdict.study import Study, check_operators
+        from strideflax.verdict.study import Study, check_operators, check_task
 
     _refuse_operator(args)
     config = read_config(args.config, [NO_VALIDATION, *args.overrides])
+    check_task(config)
     operators = check_operators(config, _names(args.operators), args.baseline)
     folder = args.out or _default_folder(args.config, config, operators)
     check_study_folder(folder)

@@ -10,7 +10,7 @@ import numpy as np
 
 from strideflax.analysis.sequential import LAST_LOOK, UNDECIDED, Standing, decide, pairs_expected
 from strideflax.config import Config
-from strideflax.errors import UserError
+from strideflax.errors import ConfigError, UserError
 from strideflax.sweep.plan import SweepRun
 from strideflax.training.result import FINISHED, TrainingResult, read_result
 from strideflax.verdict.images import StudyImages
@@ -158,6 +158,15 @@ def _cost(pairs: list[Pair]) -> float:
 def changed(config: Config, operator: str, pair: int) -> Config:
     """Return ``config`` with ``operator`` and the seed of ``pair``."""
     return replace(config, seed=config.seed + pair, model=replace(config.model, downsample=operator))
+
+
+def check_task(config: Config) -> None:
+    """Raise ConfigError unless runs of ``config`` are judged as a study judges them, by their accuracy over images."""
+    if config.task != "classify":
+        raise ConfigError(
+            f"config.task must be 'classify' in a study, which compares accuracies over images, got {config.task!r}; compare "
+            "such runs by strideflax sweep and report"
+        )
 
 
 def check_operators(config: Config, operators: Sequence[str], baseline: str) -> tuple[str, ...]:

@@ -33,6 +33,12 @@ def test_a_mistake_is_answered_in_a_line(words, answer, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_runs_that_segment_are_judged_by_something_else(capsys, tmp_path):
+    said = mistake(capsys, "compare", "--config", "configs/segment.py:quick", *PAIR, "--out", tmp_path / "out")
+    assert "config.task must be 'classify' in a study, which compares accuracies over images, got 'segment'" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_of_something_else_is_refused(capsys, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     said = mistake(capsys, "compare", *CONFIG, *PAIR, "--out", tmp_path)
