@@ -28,9 +28,9 @@ from strideflax.surgery.pool_replacement import PoolReplacement, crop_starts
 from strideflax.surgery.pools import Pool, pool_of
 from strideflax.surgery.report import Change, Shift
 from strideflax.surgery.site import Site
-from strideflax.surgery.sites import operator_name
+from strideflax.surgery.sites import calls_of, operator_name
 from strideflax.tracing.holders import modules, places, substitute
-from strideflax.tracing.recorder import Call, Trace
+from strideflax.tracing.recorder import Trace
 
 PLACEMENTS = ("after", "before")
 
@@ -169,7 +169,7 @@ def _conv_shift(conv: nnx.Conv, layer: Downsample, site: Site, kind: type[Sample
 def _check_conv(conv: nnx.Conv, layer: Downsample, kind: type[SampledConv], site: Site, traced: Trace | None) -> None:
     """Raise CannotReplaceError if the operator does not take one of the maps that the convolution was called with."""
     axes = len(conv.kernel_size)
-    for one in _calls(site, traced):
+    for one in calls_of(site.path, traced):
         size = _map_size(one.input.shape, axes)
         if kind is ConvThenDownsample:
             size = conv_window(conv, size).at_stride((1,) * axes).output_size(size)
@@ -184,10 +184,6 @@ def _check_conv(conv: nnx.Conv, layer: Downsample, kind: type[SampledConv], site
             raise CannotReplaceError(
                 f"it makes {one.output.shape} of {one.input.shape}, and with {type(layer).__name__} {made}"
             )
-
-
-def _calls(site: Site, traced: Trace | None) -> list[Call]:
-    return [] if traced is None else traced.calls.get(site.path, [])
 
 
 def _try(layer: Any, x: jax.ShapeDtypeStruct) -> tuple[int, ...]:
@@ -206,7 +202,7 @@ def _change_operator(model: nnx.Module, old: Downsample, site: Site, plan: Plan,
     """Put the operator in the place of another operator of strideflax."""
     layer = _fitting(plan, old.in_features, old.stride)
     shift: Shift = None
-    for one in reversed(_calls(site, traced)):
+    for one in reversed(calls_of(site.path, traced)):
         _try(layer, one.input)
         size = one.input.shape[1:-1]
         shift = _difference(layer.phase(size), old.phase(size))
@@ -231,7 +227,7 @@ def _change_pool(model: nnx.Module, module: nnx.Module | None, site: Site, plan:
     held = [place for place in places(model) if place.name == site.path]
     function = held[0].value if module is None else module
     pool_function = function.pool if isinstance(function, PoolReplacement) else function
-    calls = _calls(site, traced)
+    calls = calls_of(site.path, traced)
     channels = sorted({one.input.shape[-1] for one in calls})
     if isinstance(function, PoolReplacement) and not calls:
         channels = [int(name) for name in function.operators]

@@ -93,7 +93,7 @@ def _module_sites(model: nnx.Module, traced: Trace | None) -> Iterator[Site]:
 
 def _conv_site(path: str, conv: nnx.Conv, traced: Trace | None) -> Site:
     axes = len(conv.kernel_size)
-    called = _calls(path, traced)
+    called = calls_of(path, traced)
     size = called[0].input.shape[-1 - axes : -1] if called else None
     operator = getattr(conv, "downsample", None)
     return Site(
@@ -121,7 +121,7 @@ def _conv_obstacle(conv: nnx.Conv) -> str:
 
 
 def _operator_site(path: str, operator: Downsample, traced: Trace | None) -> Site:
-    called = _calls(path, traced)
+    called = calls_of(path, traced)
     name = type(operator).__name__
     return Site(
         path=path,
@@ -146,7 +146,7 @@ def operator_name(kind: type[Downsample]) -> str:
 def _replaced_pool_sites(path: str, module: PoolReplacement, traced: Trace | None) -> Iterator[Site]:
     """Yield the site of a pool that was replaced before; another operator can take its place."""
     operator = next(iter(module.operators.values()))
-    called = _calls(path, traced)
+    called = calls_of(path, traced)
     yield Site(
         path=path,
         kind=operator_name(type(operator)),
@@ -159,7 +159,7 @@ def _replaced_pool_sites(path: str, module: PoolReplacement, traced: Trace | Non
 
 def _pool_sites(path: str, function: Any, traced: Trace) -> list[Site]:
     """Return the site of a function or module that is called and is a pool, [] if it is none."""
-    called = _calls(path, traced)
+    called = calls_of(path, traced)
     pool = pool_of(function, called[0].input) if called else None
     if pool is None or pool.is_global():
         return []
@@ -195,7 +195,8 @@ def _inner_site(step: Step, traced: Trace) -> Site:
     )
 
 
-def _calls(path: str, traced: Trace | None) -> list[Call]:
+def calls_of(path: str, traced: Trace | None) -> list[Call]:
+    """Return the calls of the layer ``path``, none without a trace."""
     return [] if traced is None else traced.calls.get(path, [])
 
 
