@@ -120,11 +120,16 @@ def _filtered(x: Array, stride: tuple[int, ...], step: tuple[int, ...], masks: S
             continue
         n = x.shape[axis + 1]
         matrix = low_pass_matrix(n, s, t, np.ones(n // 2 + 1) if masks is None else masks[axis].astype(dtype))
-        shape = y.shape
-        y = y.reshape(math.prod(shape[: axis + 1]), n, math.prod(shape[axis + 2 :]))
-        y = jnp.einsum("on,lnt->lot", matrix.astype(dtype), y, precision=lax.Precision.HIGHEST)
-        y = y.reshape(*shape[: axis + 1], len(matrix), *shape[axis + 2 :])
+        y = times_matrix(y, axis, matrix)
     return y.astype(jnp.result_type(x.dtype, float))
+
+
+def times_matrix(x: Array, axis: int, matrix: np.ndarray | Array) -> Array:
+    """Return ``x`` with its spatial ``axis`` multiplied by ``matrix``, ``[outputs, size]``, in the type of ``x``."""
+    before, n, after = x.shape[: axis + 1], x.shape[axis + 1], x.shape[axis + 2 :]
+    y = x.reshape(math.prod(before), n, math.prod(after))
+    y = jnp.einsum("on,lnt->lot", matrix.astype(x.dtype), y, precision=lax.Precision.HIGHEST)
+    return y.reshape(*before, len(matrix), *after)
 
 
 def low_pass_matrix(size: int, stride: int, step: int, mask: np.ndarray | Array) -> np.ndarray | Array:

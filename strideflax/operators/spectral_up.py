@@ -7,9 +7,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from strideflax.operators.geometry import PerAxis, per_axis, spatial_size
+from strideflax.operators.spectral import times_matrix
 from strideflax.operators.upsample import Upsample, fine_size
 
 
@@ -38,17 +39,11 @@ def spectral_upsample(x: Array, stride: PerAxis = 2, *, size: Sequence[int] | No
 
 @partial(jax.jit, static_argnames="size")
 def _interpolated(x: Array, size: tuple[int, ...]) -> Array:
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
-    y = x.astype(dtype)
+    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     for axis, fine in enumerate(size):
-        shape = y.shape
-        n = shape[axis + 1]
-        if n == fine:
-            continue
-        y = y.reshape(math.prod(shape[: axis + 1]), n, math.prod(shape[axis + 2 :]))
-        matrix = interpolation_matrix(n, fine).astype(dtype)
-        y = jnp.einsum("on,lnt->lot", matrix, y, precision=lax.Precision.HIGHEST)
-        y = y.reshape(*shape[: axis + 1], fine, *shape[axis + 2 :])
+        n = y.shape[axis + 1]
+        if n != fine:
+            y = times_matrix(y, axis, interpolation_matrix(n, fine))
     return y.astype(jnp.result_type(x.dtype, float))
 
 
