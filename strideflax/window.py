@@ -57,6 +57,10 @@ class Window:
         """Return the same window, with the same pads, at another stride."""
         return replace(self, stride=tuple(stride))
 
+    def at_stride_one(self) -> Self:
+        """Return the same window, with the same pads, at every position."""
+        return self.at_stride((1,) * self.axes)
+
     def without_pads(self) -> Self:
         """Return the window over a map that holds its padding already."""
         return replace(self, pads=((0, 0),) * self.axes, border="zeros")

@@ -154,7 +154,7 @@ def _conv_shift(conv: nnx.Conv, layer: Downsample, site: Site, kind: type[Sample
     size = _map_size(site.input, len(site.stride))
     window = conv_window(conv, size)
     if kind is ConvThenDownsample:
-        return layer.phase(window.at_stride((1,) * window.axes).output_size(size))
+        return layer.phase(window.at_stride_one().output_size(size))
     phase = layer.phase(size)
     if phase is None or kind is FilterThenConv:
         return phase
@@ -172,7 +172,7 @@ def _check_conv(conv: nnx.Conv, layer: Downsample, kind: type[SampledConv], site
     for one in calls_of(site.path, traced):
         size = _map_size(one.input.shape, axes)
         if kind is ConvThenDownsample:
-            size = conv_window(conv, size).at_stride((1,) * axes).output_size(size)
+            size = conv_window(conv, size).at_stride_one().output_size(size)
         x = jax.ShapeDtypeStruct((1, *size, layer.in_features), one.input.dtype)
         made = _map_size(_try(layer.dense if kind is FilterThenConv else layer, x), axes)
         if kind is FilterThenConv:  # it pads what is filtered to the size of the map, but cuts nothing off

@@ -111,7 +111,7 @@ def _in_operator(
         small = one.output_size(small)
     if size == small:
         return receptive_fields(passes, before)
-    dense = [replace(one, window=one.window.at_stride((1,) * one.window.axes)) for one in passes]
+    dense = [replace(one, window=one.window.at_stride_one()) for one in passes]
     return receptive_fields(dense, before) if size == map_size else before
 
 

@@ -210,7 +210,7 @@ def operator_macs(operator: Downsample, map_size: Sequence[int], *, dense: bool 
     macs = 0
     for one in operator.passes(map_size):
         if dense:
-            one = replace(one, window=one.window.at_stride((1,) * one.window.axes))
+            one = replace(one, window=one.window.at_stride_one())
         macs += one.macs(map_size)
         map_size = one.output_size(map_size)
     return macs
