@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -87,12 +87,17 @@ class Setting:
         return [*words, *TINY] if self.small else words
 
 
-def starts(results: PartResults, setting: Setting) -> None:
-    """From a new process to the end of its first step: with no kept program, then with one."""
+def missing_runs(results: PartResults, setting: Setting) -> Iterator[tuple[str, str, str]]:
+    """Yield the row, the config and the type of each of the setting's runs that has no row yet."""
     for name, dtype in setting.runs:
         row = f"{name} {dtype}"
-        if row in results.rows:
-            continue
+        if row not in results.rows:
+            yield row, name, dtype
+
+
+def starts(results: PartResults, setting: Setting) -> None:
+    """From a new process to the end of its first step: with no kept program, then with one."""
+    for row, name, dtype in missing_runs(results, setting):
         with TemporaryDirectory() as cache:
             os.environ["STRIDEFLAX_CACHE"] = cache
             spec, words = setting.spec(name), setting.overrides(dtype)
@@ -101,10 +106,7 @@ def starts(results: PartResults, setting: Setting) -> None:
 
 def same_bits(results: PartResults, setting: Setting) -> None:
     """Runs of one config, two that go through and one that is stopped and goes on, side by side: are their losses the same?"""
-    for name, dtype in setting.runs:
-        row = f"{name} {dtype}"
-        if row in results.rows:
-            continue
+    for row, name, dtype in missing_runs(results, setting):
         with TemporaryDirectory() as folder:
             words = ["--config", setting.spec(name), *setting.overrides(dtype, epochs=3.0 if setting.small else 20.0)]
             run = {"first": Path(folder) / "1", "second": Path(folder) / "2", "stopped": Path(folder) / "3"}
@@ -165,10 +167,7 @@ def device_limits(results: PartResults, setting: Setting) -> None:
 
 def program_sizes(results: PartResults, setting: Setting) -> None:
     """Kernels, bytes and branches of a training step, as compiled for this device."""
-    for name, dtype in setting.runs:
-        row = f"{name} {dtype}"
-        if row in results.rows:
-            continue
+    for row, name, dtype in missing_runs(results, setting):
         start = time.perf_counter()
         step, _ = compile_step(prepare(read_config(setting.spec(name), setting.overrides(dtype))))
         size = size_of(step)
