@@ -13,7 +13,59 @@ from strideflax.window import Window
 AXES = ("length",), ("height", "width"), ("depth", "height", "width")
 
 
-class Downsample(nnx.Module):
+class Resampling(nnx.Module):
+    """What `Downsample` and `strideflax.operators.upsample.Upsample` have in common: their arguments, checked."""
+
+    convolves: ClassVar[bool] = False  # True: it chooses its out_features
+    default_window: ClassVar[int | str | None] = None  # None: it has no window to choose
+
+    def _take(
+        self,
+        in_features: int,
+        out_features: int | None,
+        *,
+        stride: PerAxis,
+        window: PerAxis | None,
+        padding: str,
+        axes: int | None,
+    ) -> None:
+        """Check the arguments, and keep all but the window."""
+        name = type(self).__name__
+        if padding not in MODULE_PADDINGS:
+            raise ValueError(f"{name}: padding must be one of {', '.join(MODULE_PADDINGS)}, got {padding!r}")
+        if window is not None and self.default_window is None:
+            raise ValueError(f"{name} has no window to choose, got window={window!r}")
+        self.stride = per_axis(stride, layer_axes(name, axes, stride, window), f"{name}: stride")
+        features = self._features_from(in_features)
+        if out_features not in (None, features) and not self.convolves:
+            verb = "keeps its" if features == in_features else f"makes {features} of"
+            raise ValueError(f"{name} {verb} {in_features} channels, got out_features={out_features}")
+        self.in_features = in_features
+        self.out_features = features if out_features is None else out_features
+        self.padding = padding
+
+    def _features_from(self, in_features: int) -> int:
+        """Return how many channels go out where nobody chooses."""
+        return in_features
+
+    def _sizes(self, window: PerAxis) -> tuple[int, ...]:
+        """Return a window's size per axis; an int is for every axis that is resampled, or for all if the operator convolves."""
+        sizes = per_axis(window, len(self.stride), f"{type(self).__name__}: window")
+        if self.convolves or not is_int(window):
+            return sizes
+        return tuple(k if s > 1 else 1 for k, s in zip(sizes, self.stride, strict=True))
+
+    def _checked(self, x: Array) -> Array:
+        """Return ``x`` if it has the shape that the operator was built for."""
+        if x.ndim != len(self.stride) + 2 or x.shape[-1] != self.in_features:
+            spatial = ", ".join(AXES[len(self.stride) - 1])
+            raise ValueError(
+                f"{type(self).__name__} takes [batch, {spatial}, {self.in_features}], got an input of shape {x.shape}"
+            )
+        return x
+
+
+class Downsample(Resampling):
     """A layer that maps ``[batch, *spatial, in_features]`` to ``[batch, *ceil(spatial / stride), out_features]``.
 
     It has one, two or three spatial axes: as many as ``stride`` or ``window`` has entries, or ``axes`` says; else two.
@@ -38,7 +90,7 @@ class Downsample(nnx.Module):
     """
 
     convolves: ClassVar[bool] = False  # True: it is itself the block's convolution, so placement does not apply
-    default_window: ClassVar[int | str | None] = "stride"  # None: it has no window to choose
+    default_window: ClassVar[int | str | None] = "stride"
     default_taps: ClassVar[int | None] = None  # None: it has no filter behind a convolution
     default_padding: ClassVar[str] = "SYMMETRIC"
     strides: ClassVar[tuple[int, ...] | None] = None  # per axis, those that its definition allows; None: any
@@ -57,46 +109,25 @@ class Downsample(nnx.Module):
     ):
         name = type(self).__name__
         padding = self.default_padding if padding is None else padding
-        if padding not in MODULE_PADDINGS:
-            raise ValueError(f"{name}: padding must be one of {', '.join(MODULE_PADDINGS)}, got {padding!r}")
-        if window is not None and self.default_window is None:
-            raise ValueError(f"{name} has no window to choose, got window={window!r}")
+        self._take(in_features, out_features, stride=stride, window=window, padding=padding, axes=axes)
         if taps is not None and self.default_taps is None:
             raise ValueError(f"{name} has no filter behind a convolution, got taps={taps!r}")
-        axes = layer_axes(name, axes, stride, window)
-        self.stride = per_axis(stride, axes, f"{name}: stride")
         if self.strides and not set(self.stride) <= set(self.strides):
             raise ValueError(f"{name}: stride must be one of {self.strides} on each axis, got {stride!r}")
-        features = self._features_from(in_features)
-        if out_features not in (None, features) and not self.convolves:
-            verb = "keeps its" if features == in_features else f"makes {features} of"
-            raise ValueError(f"{name} {verb} {in_features} channels, got out_features={out_features}")
-        self.in_features = in_features
-        self.out_features = features if out_features is None else out_features
         self.window = self._window(window)
         if self.default_taps is not None:
             (self.taps,) = per_axis(self.default_taps if taps is None else taps, 1, f"{name}: taps")
-        self.padding = padding
         self._build(rngs)
 
     def _window(self, window: PerAxis | None) -> tuple[int, ...]:
         if window is not None:
-            chosen = window
-        elif isinstance(self.default_window, int):
-            chosen = self.default_window
-        else:  # as large as the stride, or no window at all
-            return self.stride
-        sizes = per_axis(chosen, len(self.stride), f"{type(self).__name__}: window")
-        if self.convolves or not is_int(chosen):
-            return sizes
-        return tuple(k if s > 1 else 1 for k, s in zip(sizes, self.stride, strict=True))
+            return self._sizes(window)
+        if isinstance(self.default_window, int):
+            return self._sizes(self.default_window)
+        return self.stride  # as large as the stride, or no window at all
 
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create what the operator learns, and the layers that it is made of."""
-
-    def _features_from(self, in_features: int) -> int:
-        """Return how many channels come out where nobody chooses."""
-        return in_features
 
     def __call__(
         self, x: Array, *, train: bool | None = None, key: Array | None = None, index: Array | None = None
@@ -116,15 +147,6 @@ class Downsample(nnx.Module):
             ValueError: an input of another shape.
         """
         return self._at_stride(self._checked(x), self.stride)
-
-    def _checked(self, x: Array) -> Array:
-        """Return ``x`` if it has the shape that the operator was built for."""
-        if x.ndim != len(self.stride) + 2 or x.shape[-1] != self.in_features:
-            spatial = ", ".join(AXES[len(self.stride) - 1])
-            raise ValueError(
-                f"{type(self).__name__} takes [batch, {spatial}, {self.in_features}], got an input of shape {x.shape}"
-            )
-        return x
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Return the operator's output read at every ``stride``-th position, with the padding of its own stride."""

@@ -1,17 +1,18 @@
 """What every upsampling operator agrees on, so that a decoder can take any of them: the way back up."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.base import AXES, layer_axes
-from strideflax.operators.geometry import MODULE_PADDINGS, PerAxis, per_axis
+from strideflax.operators.base import Resampling
+from strideflax.operators.geometry import PerAxis, per_axis
 
 
-class Upsample(nnx.Module):
+class Upsample(Resampling):
     """A layer that maps ``[batch, *spatial, in_features]`` to ``[batch, *size, out_features]``.
 
     ``size`` is ``spatial * stride``, or any size that a stride takes to ``spatial``. Coarse pixel ``i`` stands at fine pixel
@@ -33,8 +34,7 @@ class Upsample(nnx.Module):
         ValueError: a stride, window, padding or width that the operator does not have.
     """
 
-    convolves: ClassVar[bool] = False  # True: it chooses its out_features
-    default_window: ClassVar[str | None] = None  # None: it has no window to choose; else its size in words
+    default_window: ClassVar[str | None] = None  # its size in words
 
     def __init__(
         self,
@@ -47,31 +47,9 @@ class Upsample(nnx.Module):
         axes: int | None = None,
         rngs: nnx.Rngs | None = None,
     ):
-        name = type(self).__name__
-        if padding not in MODULE_PADDINGS:
-            raise ValueError(f"{name}: padding must be one of {', '.join(MODULE_PADDINGS)}, got {padding!r}")
-        if window is not None and self.default_window is None:
-            raise ValueError(f"{name} has no window to choose, got window={window!r}")
-        axes = layer_axes(name, axes, stride, window)
-        self.stride = per_axis(stride, axes, f"{name}: stride")
-        features = self._features_from(in_features)
-        if out_features not in (None, features) and not self.convolves:
-            verb = "keeps its" if features == in_features else f"makes {features} of"
-            raise ValueError(f"{name} {verb} {in_features} channels, got out_features={out_features}")
-        self.in_features = in_features
-        self.out_features = features if out_features is None else out_features
-        self.window = self._window(window)
-        self.padding = padding
+        self._take(in_features, out_features, stride=stride, window=window, padding=padding, axes=axes)
+        self.window = self._usual_window() if window is None else self._sizes(window)
         self._build(rngs)
-
-    def _window(self, window: PerAxis | None) -> tuple[int, ...]:
-        usual = self._usual_window()
-        if window is None:
-            return usual
-        sizes = per_axis(window, len(self.stride), f"{type(self).__name__}: window")
-        if self.convolves or isinstance(window, Sequence):
-            return sizes
-        return tuple(k if s > 1 else 1 for k, s in zip(sizes, self.stride, strict=True))
 
     def _usual_window(self) -> tuple[int, ...]:
         """Return the default window, as large as the stride where the operator does not say otherwise."""
@@ -79,10 +57,6 @@ class Upsample(nnx.Module):
 
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create what the operator learns."""
-
-    def _features_from(self, in_features: int) -> int:
-        """Return how many channels go out where nobody chooses."""
-        return in_features
 
     def __call__(self, x: Array, *, size: Sequence[int] | None = None, index: Array | None = None) -> Array:
         """Enlarge ``x``.
@@ -98,16 +72,11 @@ class Upsample(nnx.Module):
         Raises:
             ValueError: an input of another shape, or a size that does not fit.
         """
-        if x.ndim != len(self.stride) + 2 or x.shape[-1] != self.in_features:
-            spatial = ", ".join(AXES[len(self.stride) - 1])
-            raise ValueError(
-                f"{type(self).__name__} takes [batch, {spatial}, {self.in_features}], got an input of shape {x.shape}"
-            )
-        return self._to_size(x, fine_size(x.shape[1:-1], self.stride, size), index)
+        return self._to_size(self._checked(x), fine_size(x.shape[1:-1], self.stride, size), index)
 
+    @abstractmethod
     def _to_size(self, x: Array, size: tuple[int, ...], index: Array | None) -> Array:
         """Return ``x`` enlarged to maps of ``size``."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it computes")
 
     def macs(self, map_size: Sequence[int]) -> int:
         """Return multiply-adds for one image whose coarse map is of ``map_size``."""
