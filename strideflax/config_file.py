@@ -151,7 +151,8 @@ def config_path(spec: str) -> Path:
             return shipped
         known |= {path.parent / file.name for file in shipped.parent.glob("*.py")}
     names = ", ".join(sorted(file.as_posix() for file in known))
-    raise ConfigError(f"config file {path} does not exist; {path.parent} has {names or 'no config files'}")
+    names = names or f"no config files; {FOLDER}/stride2.py is one that comes with the library"
+    raise ConfigError(f"config file {path} does not exist; {path.parent} has {names}")
 
 
 def load_config_file(spec: str) -> ModuleType:

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name",
         default="cifar10",
-        help="cifar10, cifar100, shapes, folder, tfds:NAME or FILE.npz, as --config.data.name (default: %(default)s)",
+        help="cifar10, cifar100, shapes, folder, tfds:NAME or FILE.npz, with masks scenes, camvid or mask_folder, as "
+        "--config.data.name (default: %(default)s)",
     )
     parser.add_argument(
         "--dir", metavar="DIR", help="the folder of class folders, or a local copy, as --config.data.dir"

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from strideflax.commands.console import console, loading
-from strideflax.commands.parsing import add_run_arguments
+from strideflax.commands.parsing import add_run_arguments, check_folder
 from strideflax.files import write_whole
 
 FORMS = ("safetensors", "npz", "torch", "onnx", "jax")
@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> None:
         from strideflax.training import restore_run
 
     out = args.out or args.run / "exported"
+    check_folder(out, "choose another --out")
     files = export_run(restore_run(args.run, args.config_file), args.to)
     for name, content in files.items():
         write_whole(out / name, content)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from strideflax.errors import UserError
+
 
 class Command(Protocol):
     """A module of `strideflax.commands`."""
@@ -62,6 +64,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the run's config file, if it defines an operator of its own",
     )
+
+
+def check_folder(folder: Path, advice: str) -> None:
+    """Raise UserError, which ends with ``advice``, if ``folder`` is a file: nothing can be written into that."""
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; {advice}")
 
 
 def at_least_one(text: str) -> int:

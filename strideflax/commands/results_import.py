@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from strideflax.commands.console import console, loading
+from strideflax.commands.parsing import check_folder
 from strideflax.wording import counted
 
 
@@ -25,6 +26,7 @@ def main(args: argparse.Namespace) -> None:
         from strideflax.analysis.run_archive import import_runs
 
     folder = args.folder or Path("runs") / args.file.name.removesuffix(".gz").removesuffix(".jsonl")
+    check_folder(folder, "choose another folder for the runs")
     found = import_runs(args.file, folder)
     line = f"{counted(found.written, 'run')} written to {folder}"
     if found.present:

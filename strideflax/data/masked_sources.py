@@ -69,7 +69,8 @@ MASKED_SOURCES: dict[str, Callable[[DataConfig], MaskedSource]] = {
 def _place(config: DataConfig) -> Path:
     if config.dir is None:
         raise DataError(
-            f"config.data.dir must name a folder or an archive with train/images and train/labels for {config.name}, got None"
+            f"config.data.name is {config.name!r}, so --config.data.dir=DIR must name a folder or an archive with train/images "
+            "and train/labels"
         )
     return Path(config.dir).expanduser()
 

@@ -68,5 +68,6 @@ def _check_expressible(run: FinishedRun, target: str, operators: tuple[str, ...]
     for field, value in (("decoder", model.decoder), ("output_stride", model.output_stride)):
         if value is not None:
             raise UserError(
-                f"{target} has no config.model.{field}, expected None, got {value!r}; every network can be exported to {every}"
+                f"{target} has no network with config.model.{field}={value!r}, such as one for masks; every network can be "
+                f"exported to {every}"
             )

@@ -60,6 +60,8 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes(), parse_constant=lambda name: None)  # JSON has no NaN and no infinities
     except FileNotFoundError:
         raise RunFolderError(f"{path.parent} has no {path.name}: not a run folder, or not a finished run") from None
+    except NotADirectoryError:
+        raise RunFolderError(f"{path.parent} is a file, expected the folder of a run") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{path} can't be read as JSON: {error}") from None
     if not isinstance(value, dict):

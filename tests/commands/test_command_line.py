@@ -10,6 +10,7 @@ from commands.answers import mistake
 
 import strideflax
 from strideflax.__main__ import main
+from strideflax.analysis.run_table import SHIPPED
 from strideflax.commands import bench
 from strideflax.commands.command_line import COMMANDS
 
@@ -70,6 +71,12 @@ def test_the_version(capsys):
 )
 def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
     assert message in mistake(capsys, *words)
+
+
+def test_runs_are_not_imported_into_a_file(capsys, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    words = "results", "import", SHIPPED / "claims_cifar10.jsonl.gz", tmp_path / "notes.txt"
+    assert "notes.txt is a file; choose another folder for the runs" in mistake(capsys, *words)
 
 
 def test_the_script_of_a_checkout_is_the_command_train():

@@ -75,6 +75,10 @@ def test_a_mistake_is_one_line(run, photos, tmp_path, capsys):
     assert "empty holds no image files; expected names" in mistake(capsys, "predict", run, tmp_path / "empty")
     assert "has no result.json" in mistake(capsys, "predict", folder, folder / "a.png")
     assert "invalid choice: 'tflite' (choose from" in mistake(capsys, "export", run, "--to", "tflite")
+    assert f"{notes} is a file; choose another --out" in mistake(capsys, "export", run, "--to", "npz", "--out", notes)
+    assert "result.json is a file, expected the folder of a run" in mistake(
+        capsys, "predict", run / "result.json", notes
+    )
 
 
 def test_export_writes_into_the_run_s_folder_or_where_it_is_told(run, tmp_path, capsys):

@@ -170,5 +170,5 @@ def test_more_images_than_there_are(folder, tmp_path):
         load_dataset(config(folder, val_count=6))
     with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
         load_dataset(config(tmp_path / "nowhere"))
-    with pytest.raises(DataError, match=r"config.data.dir must name a folder"):
+    with pytest.raises(DataError, match=r"^config.data.name is 'camvid', so --config.data.dir=DIR must name a folder"):
         load_dataset(DataConfig(name="camvid", val_count=0))
