@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from strideflax.config import DataConfig
-from strideflax.data.encoded_images import EncodedImages, ImageProgress, decode_images
+from strideflax.data.encoded_images import EncodedImages, ImageProgress
 from strideflax.data.folder_layout import read_layout
-from strideflax.data.own_images import OwnImages
+from strideflax.data.own_images import OwnImages, decode_own_images
 from strideflax.errors import DataError
 
 
@@ -27,14 +25,6 @@ def read_folder(config: DataConfig, progress: ImageProgress) -> OwnImages:
         read=lambda i: paths[i].read_bytes(),
         place=str(root),
     )
-    decoded = decode_images(files, side=config.size, skip_unreadable=config.skip_unreadable, progress=progress)
-    return OwnImages(
-        name=f"{root.name} (folder)",
-        place=f"folder {root}",
-        classes=layout.classes,
-        images=decoded.images,
-        labels=np.array([file.label for file in layout.files])[decoded.readable],
-        splits=np.array([file.split or "" for file in layout.files])[decoded.readable],
-        hashes=decoded.hashes,
-        left_out=int((~decoded.readable).sum()),
-    )
+    labels, splits = [file.label for file in layout.files], [file.split or "" for file in layout.files]
+    name, place = f"{root.name} (folder)", f"folder {root}"
+    return decode_own_images(files, labels, splits, config, progress, name=name, place=place, classes=layout.classes)

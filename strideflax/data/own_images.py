@@ -1,5 +1,6 @@
 """A user's own images as a data set: checked, split where they come unsplit, in a shuffled order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from strideflax.config import DataConfig
 from strideflax.data.dataset import Split
+from strideflax.data.encoded_images import EncodedImages, ImageProgress, decode_images
 from strideflax.data.near_duplicates import near_duplicate_groups
 from strideflax.data.splitting import TEST_SHARE, VAL_SHARE, choose, shuffled, stratified_order
 from strideflax.errors import DataError
@@ -36,6 +38,35 @@ class OwnImages:
     splits: np.ndarray
     hashes: np.ndarray
     left_out: int = 0
+
+
+def decode_own_images(
+    files: EncodedImages,
+    labels: Sequence[int],
+    splits: Sequence[str],
+    config: DataConfig,
+    progress: ImageProgress,
+    *,
+    name: str,
+    place: str,
+    classes: tuple[str, ...],
+) -> OwnImages:
+    """Return the images of ``files``, as ``config`` says, with a label and a split for each file that can be read.
+
+    Raises:
+        DataError: as `decode_images`.
+    """
+    decoded = decode_images(files, side=config.size, skip_unreadable=config.skip_unreadable, progress=progress)
+    return OwnImages(
+        name=name,
+        place=place,
+        classes=classes,
+        images=decoded.images,
+        labels=np.array(labels)[decoded.readable],
+        splits=np.array(splits)[decoded.readable],
+        hashes=decoded.hashes,
+        left_out=int((~decoded.readable).sum()),
+    )
 
 
 @dataclass(frozen=True)

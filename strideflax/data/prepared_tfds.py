@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from strideflax.config import TFDS_PREFIX, DataConfig
 from strideflax.data.cifar10_tfds import tfds_folder
-from strideflax.data.encoded_images import EncodedImages, ImageProgress, decode_images
+from strideflax.data.encoded_images import EncodedImages, ImageProgress
 from strideflax.data.folder_layout import SPLITS
-from strideflax.data.own_images import OwnImages
+from strideflax.data.own_images import OwnImages, decode_own_images
 from strideflax.errors import DataError, one_line
 from strideflax.wording import counted
 
@@ -54,17 +52,8 @@ def read_prepared_set(config: DataConfig, progress: ImageProgress) -> OwnImages:
 
     names = [f"{split} record {number}" for split, (_, number) in zip(splits, places, strict=True)]
     files = EncodedImages(names=names, read=read, place=str(folder))
-    decoded = decode_images(files, side=config.size, skip_unreadable=config.skip_unreadable, progress=progress)
-    return OwnImages(
-        name=f"{name} (tfds)",
-        place=f"tensorflow-datasets in {folder}",
-        classes=classes,
-        images=decoded.images,
-        labels=np.array(labels)[decoded.readable],
-        splits=np.array(splits)[decoded.readable],
-        hashes=decoded.hashes,
-        left_out=int((~decoded.readable).sum()),
-    )
+    shown, place = f"{name} (tfds)", f"tensorflow-datasets in {folder}"
+    return decode_own_images(files, labels, splits, config, progress, name=shown, place=place, classes=classes)
 
 
 def _version_folder(data_dir: Path, name: str) -> Path:
