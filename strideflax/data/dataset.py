@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Dataset:
     """A data set, ready to train on.
 
     Attributes:
-        name: "cifar10", "shapes", or the name of a copy of CIFAR-10 that is known not to hold the official pixels.
+        name: as results show it.
         classes: the labels' names.
         train, val, test: the splits; ``val`` comes from the training set and may be empty.
         mean, std: per channel, of the training split's pixels / 255.
@@ -69,6 +70,13 @@ class Dataset:
     std: tuple[float, ...]
     fingerprint: str
     source: str
+
+    @classmethod
+    def of(cls, name: str, classes: tuple[str, ...], splits: tuple[Split, Split, Split], source: str) -> Self:
+        """Return the data set of training, validation and test images, with their statistics."""
+        train, val, test = splits
+        mean, std = channel_statistics(train.images)
+        return cls(name, classes, train, val, test, mean, std, fingerprint(*splits), source)
 
     @property
     def channels(self) -> int:

@@ -3,12 +3,12 @@
 import numpy as np
 
 from strideflax.config import DataConfig
-from strideflax.data.dataset import Dataset, Split, channel_statistics, fingerprint
+from strideflax.data.dataset import Dataset, Split
 from strideflax.data.encoded_images import ImageProgress, no_image_progress
 from strideflax.data.masked_sources import MASKED_SOURCES
 from strideflax.data.own_images import split_own_images
 from strideflax.data.sources import own_images, published_source
-from strideflax.data.splitting import shuffled
+from strideflax.data.splitting import balanced_order
 
 
 def load_dataset(config: DataConfig, progress: ImageProgress = no_image_progress) -> Dataset:
@@ -49,28 +49,4 @@ def _dataset(
 ) -> Dataset:
     """Return the splits in the size that ``config`` asks for, with their statistics."""
     train, val, test = (split.stretch(config.stretch) for split in (train, val, test))
-    mean, std = channel_statistics(train.images)
-    return Dataset(
-        name=name,
-        classes=classes,
-        train=train,
-        val=val,
-        test=test,
-        mean=mean,
-        std=std,
-        fingerprint=fingerprint(train, val, test),
-        source=source,
-    )
-
-
-def balanced_order(labels: np.ndarray) -> np.ndarray:
-    """Return a fixed permutation of 0..n - 1 in which every leading part holds the classes in balance.
-
-    All images are shuffled, then dealt out in rounds: the first of each class, the second of each class, and so on.
-    """
-    order = shuffled(len(labels))
-    round_of_image = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        round_of_image[members] = np.arange(len(members))
-    return order[np.argsort(round_of_image[order], kind="stable")]
+    return Dataset.of(name, classes, (train, val, test), source)

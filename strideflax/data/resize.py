@@ -1,11 +1,9 @@
 """Images brought to another size and number of channels."""
 
-import dataclasses
-
 import numpy as np
 from PIL import Image
 
-from strideflax.data.dataset import Dataset, Split, channel_statistics, fingerprint
+from strideflax.data.dataset import Dataset, Split
 
 
 def resized(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -29,10 +27,7 @@ def fitted(dataset: Dataset, shape: tuple[int, int, int]) -> Dataset:
     if dataset.train.images.shape[1:] == shape:
         return dataset
     train, val, test = (_fitted_split(split, shape) for split in (dataset.train, dataset.val, dataset.test))
-    mean, std = channel_statistics(train.images)
-    return dataclasses.replace(
-        dataset, train=train, val=val, test=test, mean=mean, std=std, fingerprint=fingerprint(train, val, test)
-    )
+    return Dataset.of(dataset.name, dataset.classes, (train, val, test), dataset.source)
 
 
 def _fitted_split(split: Split, shape: tuple[int, int, int]) -> Split:

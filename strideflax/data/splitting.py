@@ -1,4 +1,4 @@
-"""Splits of images that come as one: seeded, stratified by class, and with near-duplicates on one side where that can be."""
+"""Orders and splits of images: seeded, classes in balance or in proportion, near-duplicates on one side where that can be."""
 
 from dataclasses import dataclass
 
@@ -61,6 +61,19 @@ def _in_shuffled_order(groups: np.ndarray) -> list[np.ndarray]:
 def shuffled(count: int) -> np.ndarray:
     """Return a fixed permutation of 0..count - 1, from a stream that NumPy guarantees."""
     return np.argsort(np.random.PCG64(0).random_raw(count), kind="stable")
+
+
+def balanced_order(labels: np.ndarray) -> np.ndarray:
+    """Return a fixed permutation of 0..n - 1 in which every leading part holds the classes in balance.
+
+    All images are shuffled, then dealt out in rounds: the first of each class, the second of each class, and so on.
+    """
+    order = shuffled(len(labels))
+    round_of_image = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        round_of_image[members] = np.arange(len(members))
+    return order[np.argsort(round_of_image[order], kind="stable")]
 
 
 def stratified_order(labels: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ import pytest
 from strideflax.config import DataConfig
 from strideflax.data import DataError, Split, load_dataset
 from strideflax.data.dataset import channel_statistics, fingerprint
-from strideflax.data.load import balanced_order
 from strideflax.data.shapes import draw_shapes
+from strideflax.data.splitting import balanced_order
 from strideflax.errors import UserError
 
 

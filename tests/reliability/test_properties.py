@@ -16,7 +16,7 @@ from configs.baseline import baseline
 from strideflax.config import Config
 from strideflax.config_file import override, read_config
 from strideflax.data.dataset import channel_statistics
-from strideflax.data.load import balanced_order
+from strideflax.data.splitting import balanced_order
 from strideflax.files import null_if_not_finite, write_json
 from strideflax.operators.geometry import PADDINGS, explicit_pads, output_size
 from strideflax.operators.receptive_field import Field, WindowPass, receptive_fields
