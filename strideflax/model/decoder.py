@@ -26,13 +26,11 @@ class Level:
     Attributes:
         map: number of the last map that has it, see `MiniResNet.maps`.
         features: that map's channels.
-        stride: per axis, from the level before.
         first: number of the first map that has it: an adaptive operator right before chose its phase.
     """
 
     map: int
     features: int
-    stride: tuple[int, ...]
     first: int
 
 

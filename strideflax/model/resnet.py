@@ -230,7 +230,7 @@ class MiniResNet(nnx.Module):
             self.stem_pool = pool(features, stride=2, padding=config.padding, rngs=streams.rngs("stem_pool"))
             features = self.stem_pool.out_features
         blocks = []
-        levels = [Level(map=0, features=features, stride=(1, 1), first=0)]
+        levels = [Level(map=0, features=features, first=0)]
         for stage, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
             step = config.stage_steps()[stage]
             for number in range(count):
@@ -238,7 +238,7 @@ class MiniResNet(nnx.Module):
                 blocks.append(Block(config, features, width, step=step, streams=part))
                 features = width
                 if max(step.stride) > 1:
-                    levels.append(Level(map=0, features=0, stride=step.stride, first=len(blocks)))
+                    levels.append(Level(map=0, features=0, first=len(blocks)))
                 levels[-1] = replace(levels[-1], map=len(blocks), features=features)
                 step = step.after_first()
         self.blocks = nnx.List(blocks)
