@@ -12,7 +12,7 @@ from strideflax.surgery.pool_replacement import PoolReplacement
 from strideflax.tracing.fields import FieldMap, Fields, Meeting, fields_of
 from strideflax.tracing.holders import check_module, modules
 from strideflax.tracing.recorder import Call, ModelCall, Trace, call_model, trace
-from strideflax.tracing.table import TextTable, numbers_text, shape_text
+from strideflax.tracing.table import Shown, TextTable, numbers_text, shape_text
 from strideflax.wording import counted, quantity
 
 
@@ -42,7 +42,7 @@ class NetworkLayer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkInspection:
+class NetworkInspection(Shown):
     """A network on one example, layer by layer; printed, and shown in a notebook, as a table.
 
     Attributes:
@@ -95,14 +95,6 @@ class NetworkInspection:
         if self.meetings and not self.misaligned:
             table.note(f"aligned: {counted(len(self.meetings), 'place')} where two paths meet")
         return table
-
-    def __str__(self) -> str:
-        """Return the table as text."""
-        return str(self.table())
-
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        return self.table().html()
 
 
 def _field_cells(fields: Fields) -> tuple[str, str, str]:

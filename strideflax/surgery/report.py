@@ -10,7 +10,7 @@ from flax import nnx
 from strideflax.surgery.site import INSIDE, Site
 from strideflax.tracing.holders import path_name
 from strideflax.tracing.recorder import Trace
-from strideflax.tracing.table import TextTable, numbers_text
+from strideflax.tracing.table import Shown, TextTable, numbers_text
 from strideflax.wording import quantity
 
 Shift: TypeAlias = tuple[float, ...] | None  # per axis, in pixels
@@ -49,7 +49,7 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SurgeryReport:
+class SurgeryReport(Shown):
     """The report of `replace_downsampling`; printed, and shown in a notebook, as a table.
 
     Attributes:
@@ -139,14 +139,6 @@ class SurgeryReport:
                 f"({self.macs_after / max(self.macs_before, 1):.2f} times)"
             )
         return table
-
-    def __str__(self) -> str:
-        """Return the table as text."""
-        return str(self.table())
-
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        return self.table().html()
 
 
 def state_paths(model: nnx.Module) -> dict[StatePath, tuple[int, ...]]:

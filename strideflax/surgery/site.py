@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strideflax.tracing.table import TextTable, numbers_text, shape_text
+from strideflax.tracing.table import Shown, TextTable, numbers_text, shape_text
 from strideflax.wording import quantity
 
 INSIDE = "A line of code: a function inside a call; only there can it be replaced."
@@ -62,7 +62,7 @@ class Site:
         return self.kind == "conv" and set(self.window) == {1}
 
 
-class DownsamplingSites(Sequence[Site]):
+class DownsamplingSites(Shown, Sequence[Site]):
     """The sites of a network, in order of computation; printed, and shown in a notebook, as a table."""
 
     def __init__(self, sites: Sequence[Site]):
@@ -102,14 +102,6 @@ class DownsamplingSites(Sequence[Site]):
             table.note(INSIDE)
         return table
 
-    def __str__(self) -> str:
-        """Return the table as text."""
-        return str(self.table())
-
     def __repr__(self) -> str:
         """Return the table as text, as a Python prompt shows it."""
         return str(self)
-
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        return self.table().html()

@@ -1,5 +1,6 @@
 """Tables as plain text and as HTML, of what the library returns to be looked at."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from html import escape
 
@@ -58,6 +59,22 @@ class TextTable:
             side = "left" if place in self.left else "right"
             found.append(f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>')
         return f"<tr>{''.join(found)}</tr>"
+
+
+class Shown(ABC):
+    """What is printed, and shown in a notebook, as its table."""
+
+    @abstractmethod
+    def table(self) -> TextTable:
+        """Return the table that is printed."""
+
+    def __str__(self) -> str:
+        """Return the table as text."""
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        return self.table().html()
 
 
 def shape_text(shape: Sequence[int]) -> str:
