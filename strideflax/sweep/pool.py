@@ -88,12 +88,13 @@ class WorkerSlot:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pipe, other_end = context.Pipe()
-        self._process = context.Process(target=serve, args=(self._share, other_end, self._config_file))
-        self._is_ready = False
+        pipe, other_end = context.Pipe()
+        process = context.Process(target=serve, args=(self._share, other_end, self._config_file))
         with _without_interrupts():
-            self._process.start()
+            process.start()
         other_end.close()  # so that the pipe ends when the process does
+        # Only now: a signal can stop us while it starts, and a process that has not started can be neither stopped nor joined.
+        self._process, self._pipe, self._is_ready = process, pipe, False
 
     def _end(self) -> int:
         """Close the pipe, wait for the process and return its exit code."""

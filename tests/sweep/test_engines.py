@@ -15,6 +15,7 @@ from strideflax.errors import UserError
 from strideflax.process import StoppedAtOnce
 from strideflax.sweep import engines
 from strideflax.sweep.plan import plan_sweep, write_plan
+from strideflax.sweep.pool import WorkerSlot, shares
 from strideflax.training.run_folder import is_locked, read_json, read_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -240,3 +241,15 @@ def test_a_ray_cluster_that_loses_a_node_half_way_ends_with_the_same_table(undis
     assert done.returncode == 0, done.stdout + done.stderr
     assert outcomes(runs) == undisturbed
     assert [json.loads((run.folder / "result.json").read_text())["status"] for run in runs] == ["finished"] * 3
+
+
+def test_a_signal_while_a_worker_starts_leaves_nothing_to_stop(tmp_path, monkeypatch):
+    def interrupted(process):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", interrupted)
+    slot = WorkerSlot(shares(1)[0])
+    with pytest.raises(KeyboardInterrupt):
+        slot.give(tmp_path)
+    slot.stop()
+    slot.close()
