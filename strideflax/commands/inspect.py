@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs=2,
         metavar=("HEIGHT", "WIDTH"),
-        help="of the image (default: that of your own images, which config.data names, else 32 32)",
+        help="of the image (default: that of the images that config.data names)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the stages' receptive fields over an image")
@@ -75,19 +75,20 @@ def main(args: argparse.Namespace) -> None:
 
 def _inspect(spec: str, overrides: Sequence[str], size: Sequence[int] | None) -> "Inspection":
     from strideflax.config_file import read_config
-    from strideflax.data import load_dataset, scenes
+    from strideflax.data import load_dataset
+    from strideflax.data.published_sets import PUBLISHED_SETS
     from strideflax.inspection import inspect_model
     from strideflax.model import abstract_model, check_strides
 
     config = read_config(spec, overrides)
-    ends: dict[str, int] = {}
     if config.data.is_own:
         with ImageBar() as bar:
             dataset = load_dataset(config.data, bar)
         size, ends = size or dataset.train.images.shape[1:3], dataset.model_arguments
-    elif config.data.name == "scenes":
-        size, ends = size or (scenes.SIDE, scenes.SIDE), {"classes": len(scenes.CLASSES)}
-    found = inspect_model(abstract_model(config.model, **ends), size or (32, 32))
+    else:
+        known = PUBLISHED_SETS[config.data.name]
+        size, ends = size or (known.side, known.side), {"classes": known.classes}
+    found = inspect_model(abstract_model(config.model, **ends), size)
     check_strides(config.model, found.size)
     return found
 

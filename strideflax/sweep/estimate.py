@@ -8,28 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from strideflax.config import Config, DataConfig
-from strideflax.data import cifar_layout, load_dataset, scenes, shapes
-from strideflax.data.cifar_layout import CIFAR10, CIFAR100
+from strideflax.data import load_dataset
+from strideflax.data.published_sets import PUBLISHED_SETS
 from strideflax.inspection import count_macs
 from strideflax.model import abstract_model
 from strideflax.programs import Program
 from strideflax.sweep.plan import SweepRun
 from strideflax.training.result import FINISHED, read_result
 
-# Of published sets, for estimates before any image is read.
-TRAIN_COUNTS = {
-    "cifar10": CIFAR10.train_count,
-    "cifar100": CIFAR100.train_count,
-    "shapes": shapes.TRAIN_COUNT,
-    "scenes": scenes.TRAIN_COUNT,
-}
-CLASSES = {
-    "cifar10": len(CIFAR10.classes),
-    "cifar100": len(CIFAR100.classes),
-    "shapes": len(shapes.CLASSES),
-    "scenes": len(scenes.CLASSES),
-}
-SIDES = {"scenes": scenes.SIDE}  # pixels of an image; of all others CIFAR's
 STEP_COST = 3.0  # a training step's multiply-adds over those of the forward pass
 ENOUGH = 0.02  # share of the work after which the speed so far says more than the plan
 PEAK_SHARE = 0.3  # of a matrix product's speed that a training step reaches, roughly
@@ -103,9 +89,9 @@ def _images(data: DataConfig) -> tuple[int, tuple[int, ...], int]:
         dataset = load_dataset(data)
         return len(dataset.train), dataset.train.images.shape[1:], len(dataset.classes)
     rows, columns = data.stretch
-    count = data.train_count or TRAIN_COUNTS[data.name] - (data.val_count or 0)
-    side = SIDES.get(data.name, cifar_layout.SIDE)
-    return count, (side * rows, side * columns, 3), CLASSES[data.name]
+    known = PUBLISHED_SETS[data.name]
+    count = data.train_count or known.train_count - (data.val_count or 0)
+    return count, (known.side * rows, known.side * columns, 3), known.classes
 
 
 def matmul_macs_per_second(size: int = 1024) -> float:

@@ -40,6 +40,11 @@ def test_table_has_a_row_a_layer_the_totals_and_the_verdicts(capsys):
     assert "stage3/block1: misaligned by (4, 4) px" in lines
 
 
+def test_the_head_has_the_classes_of_the_data_set(capsys):
+    said = inspect(capsys, "--config", STRIDED, "--config.data.name=cifar100", "--config.data.dir=anywhere")
+    assert f"{1_235_274 + 90 * 257:,} parameters" in said
+
+
 def test_nothing_is_cut_off_for_any_operator(capsys):
     for name in DOWNSAMPLERS:
         table = inspect(capsys, "--config", STRIDED, f"--config.model.downsample={name}")
