@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from strideflax.benchmark.peaks import peaks
+
 EMPTY_SECONDS, KEPT_SECONDS = 12.0, 4.0
 TORCH_MODES = ("torch_compile", "torch_graphs")
 ACCURACY = 0.94
@@ -54,7 +56,7 @@ def _same_bits(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Li
 
 
 def _limits(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
-    for dtype, peak in peaks(rows).items():
+    for dtype, peak in peaks(rows.values(), "product", "gflops_per_second").items():
         yield Line(f"matrix product, {dtype}", f"{peak / 1000:,.1f} TFLOP/s")
     for name, row in rows.items():
         speeds = [times["gigabytes_per_second"] for times in row["times"].values() if "gigabytes_per_second" in times]
@@ -62,18 +64,8 @@ def _limits(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]
             yield Line(name, f"{max(speeds):,.0f} GB/s")
 
 
-def peaks(rows: Mapping[str, Any]) -> dict[str, float]:
-    """Return the most GFLOP/s that any contender reached in a product, by type."""
-    found: dict[str, float] = {}
-    for row in rows.values():
-        for times in row["times"].values():
-            if row["workload"]["kind"] == "product":
-                found[row["dtype"]] = max(found.get(row["dtype"], 0.0), times["gflops_per_second"])
-    return found
-
-
 def _steps(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
-    limits = peaks(parts.get("limits", {}))
+    limits = peaks(parts.get("limits", {}).values(), "product", "gflops_per_second")
     for name, row in rows.items():
         ours = row["times"].get("auto")
         if ours is None:

@@ -118,15 +118,6 @@ def prepare_all(
     return ready, failed
 
 
-def shares_of_peak(times: Mapping[str, Mapping[str, Any]], peak: float | None) -> dict[str, float]:
-    """Return the share of ``peak``, in GFLOP/s, that each contender reached in a workload of such arithmetic."""
-    shares = {}
-    for name, measured in times.items():
-        if peak and "gflops_per_second" in measured:
-            shares[name] = measured["gflops_per_second"] / peak
-    return shares
-
-
 def turn_seconds(workload: Workload) -> float:
     """Return how long a contender measures ``workload`` before the next takes its turn."""
     return 1.5 if isinstance(workload, Step) else 0.2

@@ -54,7 +54,8 @@ def main(args: argparse.Namespace) -> None:
 def _against(args: argparse.Namespace) -> None:
     """Measure, print and store; exit with 1 if a rival did not compute the same."""
     with loading():
-        from strideflax.benchmark.ratios import PROTOCOL, introduce, measure_ratios, shares_of_peak
+        from strideflax.benchmark.peaks import peaks, shares_of_peak
+        from strideflax.benchmark.ratios import PROTOCOL, introduce, measure_ratios
         from strideflax.benchmark.remote import open_contenders
         from strideflax.benchmark.workloads import limits
         from strideflax.files import write_json
@@ -85,11 +86,11 @@ def _against(args: argparse.Namespace) -> None:
         }  # fmt: skip
         for row in measure_ratios(present, workloads, rounds=args.rounds):
             rows.append(row)
-            peaks = _peaks(rows, "product", "gflops_per_second")
-            row["shares_of_peak"] = shares_of_peak(row["times"], peaks.get(row["dtype"]))
+            arithmetic = peaks(rows, "product", "gflops_per_second")
+            row["shares_of_peak"] = shares_of_peak(row["times"], arithmetic.get(row["dtype"]))
             stored |= {
-                "peaks_gflops_per_second": peaks,
-                "peaks_gigabytes_per_second": _peaks(rows, "increment", "gigabytes_per_second"),
+                "peaks_gflops_per_second": arithmetic,
+                "peaks_gigabytes_per_second": peaks(rows, "increment", "gigabytes_per_second"),
                 "seconds": time.perf_counter() - start,
             }
             write_json(args.out, stored)  # after every row, so that an interruption costs one
@@ -177,15 +178,6 @@ def _left_out(entry: dict[str, Any]) -> str:
         return f"; left out: {entry['left_out']}"
     packages = ", ".join(f"{name} {entry['versions'][name]}" for name in ("jax", "torch") if name in entry["versions"])
     return f" ({packages})"
-
-
-def _peaks(rows: list[dict[str, Any]], kind: str, unit: str) -> dict[str, float]:
-    """Return the most that any contender reached in the workload of that kind, per type."""
-    return {
-        row["workload"]["dtype"]: max((times[unit] for times in row["times"].values()), default=0.0)
-        for row in rows
-        if row["workload"]["kind"] == kind
-    }
 
 
 def _spread(ratio: dict[str, Any]) -> str:
