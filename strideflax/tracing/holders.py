@@ -61,7 +61,7 @@ def places(model: nnx.Module) -> Iterator[Place]:
         if isinstance(node, nnx.List):
             keys: Any = range(len(node))
         elif isinstance(node, nnx.Pytree):  # modules and nnx.Dict
-            keys = [name for name in vars(node) if not name.startswith("_pytree__")]
+            keys = _attributes(node)
         else:
             continue
         for key in keys:
@@ -90,8 +90,13 @@ def _children(node: Any) -> list[tuple[Any, Any]]:
     if isinstance(node, dict):
         return list(node.items())
     if isinstance(node, nnx.Pytree):
-        return [(name, value) for name, value in vars(node).items() if not name.startswith("_pytree__")]
+        return list(_attributes(node).items())
     return []
+
+
+def _attributes(node: nnx.Pytree) -> dict[str, Any]:
+    """Return what a module or an `nnx.Dict` holds, without what Flax notes there for itself."""
+    return {name: value for name, value in vars(node).items() if not name.startswith("_pytree__")}
 
 
 def substitute(model: nnx.Module, old: nnx.Module, new: nnx.Module) -> None:
