@@ -9,6 +9,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from strideflax.measuring.batches import ImageFunction, Progress, in_batches
+from strideflax.measuring.checks import check_finite
 from strideflax.measuring.overlap import DISTANCES, SIZES, boundary_scores, confusion, recall_by_size
 from strideflax.measuring.subject import Subject
 from strideflax.tasks import VOID, class_overlaps, mean_overlap
@@ -30,13 +31,19 @@ def predicted_masks(predict: ImageFunction, images: np.ndarray, progress: Progre
         predict: images ``[batch, height, width, channels]`` -> logits ``[batch, height, width, classes]``.
         images: of the type that ``predict`` takes.
         progress: told the number of images done.
+
+    Raises:
+        ValueError: logits that are NaN or infinite.
     """
-    masks = Partial(_top_class, predict)
-    return in_batches(masks, images, batch_size=BATCH_SIZE, progress=progress)
+    masks = in_batches(Partial(_top_class, predict), images, batch_size=BATCH_SIZE, progress=progress)
+    check_finite(masks != VOID)
+    return masks
 
 
 def _top_class(predict: ImageFunction, images: Array) -> Array:
-    return predict(images).argmax(-1).astype(jnp.uint8)
+    """Return the class of each pixel; `VOID` of no number."""
+    logits = predict(images)
+    return jnp.where(jnp.isfinite(logits.max(-1)), logits.argmax(-1), VOID).astype(jnp.uint8)
 
 
 def scores(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
