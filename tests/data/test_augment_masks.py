@@ -91,6 +91,17 @@ class TestScale:
         bright = np.asarray(moved[..., 0]) >= 100
         np.testing.assert_array_equal(bright[known], np.asarray(found)[known] == 1)
 
+    def test_a_mask_is_scaled_with_its_image_before_what_else_is_done(self):
+        images = np.zeros((16, 40, 40, 3), np.uint8)
+        images[:, :, 6:17] = 200  # not in the middle, so that a flip shows
+        masks = jnp.asarray(images[..., 0] // 200)
+        config = AugmentConfig(crop=5, flip=True, cutout=0, scale=0.5)
+        augmented = jax.jit(augment_with_masks, static_argnums=3)
+        moved, found = (np.asarray(array) for array in augmented(jnp.asarray(images), masks, jax.random.key(3), config))
+        known = found != VOID
+        assert len(np.unique((found == 1).sum((1, 2)))) > 4, "each image is scaled on its own"
+        np.testing.assert_array_equal(moved[..., 0][known] >= 100, found[known] == 1)
+
     def test_it_is_jittable_and_keeps_shapes_and_types(self):
         images, masks = self.rectangle(3)
         config = AugmentConfig(crop=2, flip=True, cutout=3, scale=0.25)

@@ -158,3 +158,21 @@ def test_perceptual_hashes_of_like_images_are_near_and_of_others_far(random):
     distance = [np.bitwise_count(perceptual_hash(blocks[0]) ^ perceptual_hash(other)) for other in (noisy, blocks[1])]
     assert distance[0] <= 2
     assert distance[1] > 15
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0x12FF, 0x12), (0x00FF, 0), (0xFF00, 255), (-5, 0), (70_000, 255)])
+def test_sixteen_bits_become_the_upper_eight_and_what_is_beyond_the_nearest(value, expected):
+    """A mode of 32 bits holds them too, where numbers below 0 and above 65,535 fit."""
+    image = Image.fromarray(np.full((8, 8), value, np.int32))
+    assert (decode_image(encoded(image, "TIFF"), 8, 1) == expected).all()
+    if 0 <= value < 2**16:
+        image = Image.fromarray(np.full((8, 8), value, np.uint16))
+        assert (decode_image(encoded(image), 8, 3) == expected).all()
+
+
+def test_a_large_jpeg_keeps_twice_the_pixels_that_it_is_resized_to(random):
+    """Against all of its pixels: of noise, a fraction is off by more than rounding, and one of the side alone by twice that."""
+    data = encoded(Image.fromarray(random.integers(0, 256, (256, 256), np.uint8)), "JPEG", quality=95)
+    whole = encoded(Image.open(io.BytesIO(data)))
+    difference = abs(decode_image(data, 64, 1).astype(int) - decode_image(whole, 64, 1)).mean()
+    assert 1 < difference < 5

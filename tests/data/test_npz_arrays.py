@@ -33,7 +33,12 @@ def test_the_splits_of_the_file_stay(arrays, load):
     labels = {
         image.tobytes(): label for image, label in zip(arrays["train_images"], arrays["train_labels"], strict=True)
     }
-    assert [labels[image.tobytes()] for image in data.train.images] == data.train.labels.tolist()
+    labels |= {
+        image.tobytes(): label
+        for image, label in zip(arrays["test_images"], arrays["test_labels"].ravel(), strict=True)
+    }
+    for split in (data.train, data.test):
+        assert [labels[image.tobytes()] for image in split.images] == split.labels.tolist()
     assert len(load(arrays).val) == 4
 
 
@@ -83,6 +88,7 @@ def test_images_without_a_split_are_split(arrays, load):
         ),
         ({"train_labels": np.array([{}] * 40)}, "train_labels in .* holds Python objects; expected plain arrays$"),
         ({"train_labels": np.arange(40) * 10**12}, "holds the label 39000000000000, expected 0 to 49"),
+        ({"train_labels": np.full(40, 50)}, "holds the label 50, expected 0 to 49"),
         ({"train_labels": np.full(40, 2**63, np.uint64)}, "holds the label 9223372036854775808, expected 0 to 49"),
         ({"train_labels": np.zeros(39, np.uint8)}, r"got uint8 \[39\]$"),
         ({"classes": np.array(["cat", "cat"])}, "holds 'cat' more than once"),
@@ -107,3 +113,14 @@ def test_a_file_that_is_none(tmp_path):
             path.write_bytes(content)
         with pytest.raises(DataError, match=expected):
             load_dataset(DataConfig(name=str(path)))
+
+
+def test_validation_images_of_the_file_stay_and_near_duplicates_are_split_off_whole(arrays, load):
+    """Ten images, each four times, are to give a test set; that there are validation images makes no difference."""
+    scenes = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 3), np.uint8).repeat(2, 1).repeat(2, 2)
+    val = {"val_images": scenes[10:], "val_labels": np.arange(10) % 2}
+    data = load({"train_images": scenes[:10].repeat(4, 0), "train_labels": np.arange(40) // 4 % 2} | val)
+    assert {image.tobytes() for image in data.val.images} == {image.tobytes() for image in val["val_images"]}
+    train, test = ({image.tobytes() for image in split.images} for split in (data.train, data.test))
+    assert (len(data.train), len(data.test)) == (32, 8)
+    assert not train & test

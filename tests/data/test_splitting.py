@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from strideflax.data.near_duplicates import DISTANCE, near_duplicate_groups
-from strideflax.data.splitting import choose, stratified_order
+from strideflax.data.splitting import choose, shuffled, stratified_order
 
 
 def test_groups_are_chains_of_near_duplicates(random):
@@ -81,3 +81,15 @@ def test_near_duplicates_that_agree_in_one_band_alone_are_found(band):
     hashes = np.array([0, sum(1 << bit for bit in others), sum(1 << bit for bit in [*others, 16 * band])], np.uint64)
     assert near_duplicate_groups(hashes[:2]).tolist() == [0, 0]
     assert len(set(near_duplicate_groups(hashes[[0, 2]]))) == 2
+
+
+def test_the_test_images_have_every_class_and_those_for_validation_need_not():
+    labels = np.repeat([0, 1], [200, 2])
+    for every_class, expected in ((True, [20, 1]), (False, [20, 0])):
+        choice = choose(labels, np.arange(202), 20, every_class=every_class)
+        assert np.bincount(labels[choice.chosen], minlength=2).tolist() == expected
+
+
+def test_the_shuffle_is_the_same_in_every_version():
+    """NumPy guarantees the stream of this generator; another order would split everybody's images anew."""
+    assert shuffled(12).tolist() == [11, 3, 2, 1, 8, 6, 0, 7, 4, 10, 5, 9]
