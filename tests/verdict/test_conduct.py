@@ -1,5 +1,7 @@
 """Which pairs are run, and when that ends. An engine that writes results at once stands in for training."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,15 @@ def test_the_time_that_is_up_ends_a_round(study):
     assert not run_pairs(study, Runner(never, 1, "a file"), Clock(study.folder, 0.2), 0.001, SILENT)
 
 
+def test_the_time_of_each_round_is_written_down(study):
+    def slow(folders, tick):
+        time.sleep(0.1)
+        Engine(study, dict.fromkeys(study.operators, lambda pair: 0.5))(folders, tick)
+
+    assert run_pairs(study, Runner(slow, 1, "a file"), Clock(study.folder, 60), 1.0, SILENT)
+    assert Clock(study.folder, 60).spent >= 0.1
+
+
 def test_failures_end_the_study_too(study):
     accuracies = dict.fromkeys(study.operators, lambda pair: None)
     is_settled, engine = conduct(study, accuracies)
@@ -108,6 +119,10 @@ def test_a_study_is_found_again_and_another_is_refused(study):
             "operators is 'strided_conv,blur_pool,max_pool' there, 'strided_conv,aps' here",
         ),
         ({"config": other}, "model.downsample is 'strided_conv' there, 'max_pool' here"),
+        (
+            {"images": replace(study.images, fingerprint="ba9876543210")},
+            "the images' fingerprint is '0123456789ab' there, 'ba9876543210' here",
+        ),
     ]:
         asked = type(study)(**{**vars(study), **change})
         with pytest.raises(UserError, match=message):

@@ -1,8 +1,10 @@
 """Where operators stand by the runs in a study's folder."""
 
+import numpy as np
 import pytest
 from verdict.conftest import write_runs
 
+from strideflax.analysis.sequential import decide
 from strideflax.errors import UserError
 from strideflax.verdict.study import check_operators
 
@@ -100,3 +102,15 @@ def test_the_baseline_comes_first(study):
         "blur_pool",
         "strided_conv",
     )
+
+
+def test_the_operators_share_the_error_and_accuracies_are_known_to_an_image(study):
+    """Pairs that would decide if there were one operator, or if accuracies of 412 images were exact."""
+    write_runs(study, "strided_conv", [0.5] * 4)
+    write_runs(study, "blur_pool", [0.504, 0.504, 0.5041, 0.5039])
+    verdict = study.verdict("blur_pool")
+    assert (verdict.standing.outcome, verdict.pairs_expected) == ("undecided", 5)
+    differences = np.array(verdict.differences)
+    assert verdict.standing == decide(differences, comparisons=2, resolution=1 / 412)
+    for comparisons, resolution in ((1, 1 / 412), (2, 0.0)):
+        assert decide(differences, comparisons=comparisons, resolution=resolution).outcome == "gain"
