@@ -88,6 +88,20 @@ def test_objects_by_their_size():
     assert found["large"] == {"objects": 1, "recall": 1.0}, "the ground"
 
 
+def test_objects_touch_over_edges_start_at_their_size_and_count_once_whatever_it_is():
+    truth = np.zeros((1, 40, 40), np.uint8)
+    truth[0, :8, :8] = 1  # 64 pixels
+    truth[0, 8:24, 8:24] = 1  # 256, at its corner
+    truth[0, 30, 30:32] = 1
+    truth[0, 34:38, 30:34] = 1
+    predicted = truth.copy()
+    predicted[0, 30, 30] = 0  # half of the smallest one is lost
+    found = recall_by_size(truth, predicted)
+    assert found["small"] == {"objects": 2, "recall": 0.75}
+    assert found["medium"] == {"objects": 1, "recall": 1.0}
+    assert found["large"]["objects"] == 2, "the ground is one"
+
+
 def test_confusion_counts_labelled_pixels(random):
     truth = random.integers(0, 3, (2, 5, 5)).astype(np.uint8)
     truth[0, 0] = VOID

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from strideflax.errors import ConfigError
 from strideflax.inspection import count_params, inspect_model
@@ -122,3 +123,21 @@ def test_what_a_decoder_may_not_have():
         replace(NET, decoder="unet", upsample="polyphase")
     with pytest.raises(ConfigError, match=r"upsample must be None unless model.decoder is 'unet'"):
         replace(NET, decoder="resize", upsample="blur")
+
+
+def test_in_training_lps_and_the_way_back_mix_phases_with_the_same_shares():
+    config = replace(
+        NET, widths=(4, 6), blocks=(1, 1), strides=(1, 2), decoder="unet", downsample="lps", upsample="polyphase"
+    )
+    net = MiniResNet(config, classes=3, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (2, 8, 12, 3))
+
+    @nnx.jit
+    def loss_and_gradient(net, key):
+        return nnx.value_and_grad(lambda net: (net(x, train=True, key=key)[..., 0] ** 2).mean())(net)
+
+    loss, gradient = loss_and_gradient(net, jax.random.key(2))
+    scores = [leaf[...] for path, leaf in nnx.to_flat_state(gradient) if "score" in path]
+    assert scores
+    assert all(np.isfinite(score).all() and np.abs(score).max() > 0 for score in scores)
+    assert loss != loss_and_gradient(net, jax.random.key(3))[0], "the shares are drawn"

@@ -73,6 +73,8 @@ def test_the_module_is_the_function_and_learns_its_shares(random):
     x = jnp.asarray(random.normal(size=(2, 6, 6, 3)), jnp.float32)
     layer = AdaPool(3)
     np.testing.assert_array_equal(layer(x), ada_pool(x, 2, jnp.full(3, 0.5)))
-    assert layer.logit.shape == (3,)
+    layer.logit[...] = jnp.array([-3.0, 0.0, np.log(9)])
+    share = jnp.array([1 / (1 + np.exp(3)), 0.5, 0.9], jnp.float32)
+    np.testing.assert_allclose(layer(x), ada_pool(x, 2, share), rtol=1e-5, atol=1e-6)
     (one,) = layer.passes((6, 6))
     assert one.macs((6, 6)) == 9 * 8 * 3

@@ -108,6 +108,9 @@ def test_they_are_pytorch_s(random):
 def test_the_first_of_equal_values_gets_the_gradient():
     gradient = jax.grad(lambda x: adaptive_max_pool(x, 1).sum())(jnp.ones((1, 3, 3, 1)))
     np.testing.assert_array_equal(gradient[0, :, :, 0], [[1, 0, 0], [0, 0, 0], [0, 0, 0]])
+    crossed = jnp.array([[0.0, 1.0], [1.0, 0.0]])[None, :, :, None]  # row by row the one above comes first
+    gradient = jax.grad(lambda x: adaptive_max_pool(x, 1).sum())(crossed)
+    np.testing.assert_array_equal(gradient[0, :, :, 0], [[0, 1], [0, 0]])
 
 
 def test_bfloat16_rounds_once(random):
