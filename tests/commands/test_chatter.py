@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -63,6 +64,33 @@ def test_a_traceback_and_a_line_without_an_end_come_through():
 def test_what_a_process_starts_is_filtered_too():
     done = run(f"subprocess.run(['sh', '-c', 'echo {DELAY} >&2; echo kept >&2'], check=True)")
     assert done.stderr == "kept\n"
+
+
+def test_a_line_without_an_end_waits_a_moment_and_not_for_the_next():
+    """As a progress bar, and a question before an answer."""
+    body = "os.write(2, b'is it so?')\nsys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM + body], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert select.select([process.stderr], [], [], 20)[0], "nothing was said in twenty seconds"
+        assert os.read(process.stderr.fileno(), 100) == b"is it so?"
+        process.communicate(timeout=60)
+
+
+def test_ctrl_c_stops_the_program_and_not_what_it_says_of_that():
+    body = """
+os.write(2, b"begun\\n")
+try:
+    signal.pause()
+except KeyboardInterrupt:
+    os.write(2, b"stopped\\n")
+"""
+    command = [sys.executable, "-c", PROGRAM + body]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stderr.readline() == b"begun\n"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all that it started
+        assert process.stderr.read() == b"stopped\n"
+        assert process.wait(60) == 0
 
 
 def test_in_a_terminal_python_still_writes_to_the_terminal():

@@ -11,6 +11,7 @@ from training.conftest import TINY
 
 from configs.baseline import baseline
 from strideflax.__main__ import main
+from strideflax.commands import predict
 from strideflax.commands.console import console
 from strideflax.config import Config
 from strideflax.config_file import override
@@ -39,8 +40,9 @@ def photos(tmp_path):
     return tmp_path / "photos", images
 
 
-def test_csv_has_the_probability_of_every_class(run, photos, capsys):
+def test_csv_has_the_probability_of_every_class(run, photos, capsys, monkeypatch):
     folder, images = photos
+    monkeypatch.setattr(predict, "BATCH_SIZE", 2)
     main(["predict", str(run), str(folder), "--csv"])
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["image"] for row in rows] == [str(folder / name) for name in ("a.png", "below/b [x].PNG", "c.jpg")]
