@@ -29,7 +29,7 @@ def full_disk(tmp_path) -> Path:
     disk.mkdir()
     mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True)
     if mount.returncode:
-        pytest.skip("a small disk can't be mounted here: that takes root")
+        pytest.skip("a small disk can't be mounted here: that takes root, or a namespace of `unshare -rm`")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 

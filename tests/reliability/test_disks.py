@@ -31,7 +31,7 @@ class Disk:
         folder.mkdir()
         mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True)
         if mount.returncode:
-            pytest.skip("a disk can't be mounted here: that takes root")
+            pytest.skip("a disk can't be mounted here: that takes root, or a namespace of `unshare -rm`")
 
     def remount(self, options: str) -> None:
         subprocess.run(["mount", "-o", f"remount,{options}", self.folder], check=True)
