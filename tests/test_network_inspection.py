@@ -83,6 +83,28 @@ def test_a_field_ends_where_it_is_not_known_and_stays_unknown():
     assert (rows["pool/operators/4"].fields[0].size, rows["pool/operators/4"].fields[0].jump) == (5, 2)
 
 
+class Bordered(nnx.Module):
+    """A border from the other side of the map, and zeros that the caller puts around it."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.wrapped = nnx.Conv(3, 4, (5, 5), strides=2, padding="CIRCULAR", rngs=rngs)
+        self.padded = nnx.Conv(4, 4, (3, 3), strides=2, padding="VALID", rngs=rngs)
+
+    def __call__(self, x):
+        return self.padded(jnp.pad(self.wrapped(x), ((0, 0), (2, 1), (2, 1), (0, 0))))
+
+
+def test_a_border_moves_where_an_output_is_centred():
+    rows = {layer.path: layer for layer in strideflax.inspect(nets.made(Bordered), EXAMPLE).layers}
+    first, second = rows["wrapped"].fields[0], rows["padded"].fields[0]
+    assert (first.size, first.jump, first.start) == (5, 2, 0)  # two pixels before the map, and the middle of five taps
+    assert (second.size, second.jump, second.start) == (
+        9,
+        4,
+        -2,
+    )  # two of its pixels before, and the middle of three taps
+
+
 class Repeated(nnx.Module):
     def __init__(self, *, rngs: nnx.Rngs):
         self.dense = nnx.Linear(6, 6, rngs=rngs)

@@ -258,6 +258,7 @@ def test_weights_are_kept_unless_told_otherwise_and_the_model_stays_as_it_is():
     )
     assert report.paths[("blocks", 1, "shortcut", "kernel")] is None
     assert np.abs(fresh.blocks[1].shortcut.kernel[...] - model.blocks[1].shortcut.kernel[...]).max() > 0.01
+    np.testing.assert_array_equal(fresh.blocks[1].shortcut.bias[...], 0)
     np.testing.assert_array_equal(fresh.stem.kernel[...], model.stem.kernel[...])
     np.testing.assert_array_equal(fresh.head.kernel[...], model.head.kernel[...])
     new.stem.kernel[...] = jnp.zeros_like(new.stem.kernel[...])
@@ -271,6 +272,13 @@ def test_a_checkpoint_of_the_network_before_is_loaded():
     for checkpoint in (nnx.state(trained), nnx.to_pure_dict(nnx.state(trained))):
         nnx.update(new, report.converted(checkpoint))
         np.testing.assert_array_equal(new.blocks[1].conv1.kernel[...], trained.blocks[1].conv1.kernel[...])
+    drawn, report = replace_downsampling(
+        nets.made(nets.ResNet), "blur_pool", where="stem", keep_weights=False, rngs=nnx.Rngs(1)
+    )
+    fresh = np.array(drawn.stem.kernel[...])
+    nnx.update(drawn, report.converted(nnx.state(trained)))
+    np.testing.assert_array_equal(drawn.stem.kernel[...], fresh)  # what was drawn anew is not the checkpoint's
+    np.testing.assert_array_equal(drawn.head.kernel[...], trained.head.kernel[...])
     with pytest.raises(ValueError, match="the network before has no other/kernel"):
         report.converted({"other": {"kernel": 1}})
 
@@ -367,6 +375,37 @@ def test_an_even_filter_before_a_convolution_keeps_its_size_and_its_places(optio
     inner = slice(2, -2)  # away from the borders a ramp filtered is the ramp at the filter's middle
     assert new(ramp).shape == conv(ramp).shape
     close(new(ramp)[:, inner, inner], conv(ramp + shift)[:, inner, inner], atol=1e-4)
+
+
+@pytest.mark.parametrize(("window", "first"), [(2, 0), (3, 1), (4, 1), (5, 2)])
+def test_an_operator_reads_the_pixel_nearest_to_a_pool_s_middle_the_first_of_two(window: int, first: int):
+    x = jnp.arange(16.0).reshape(1, 16, 1)
+    new, report = replace_downsampling(Holder(lambda x: nnx.avg_pool(x, (window,), (2,))), "subsample", x)
+    assert report.changes[0].shift == (first - (window - 1) / 2,)
+    np.testing.assert_array_equal(new(x).ravel(), first + 2 * np.arange((16 - window) // 2 + 1))
+
+
+def test_a_filter_whose_middle_is_between_pixels_is_as_near_to_a_pool_s():
+    x = jax.ShapeDtypeStruct((1, 16, 1), jnp.float32)
+    _, report = replace_downsampling(Holder(lambda x: nnx.avg_pool(x, (4,), (2,))), "db2_low", x)
+    assert report.changes[0].shift == pytest.approx((1 + (3 - np.sqrt(3)) / 2 - 1.5,), abs=1e-6)
+
+
+def test_a_filter_after_a_convolution_reads_a_ramp_where_the_report_says():
+    conv = strided(kernel_size=(3, 3), strides=2, padding="SAME")
+    ramp = jnp.broadcast_to(jnp.arange(24.0).reshape(1, 24, 1, 1), (1, 24, 24, 4))
+    new, report = replace_downsampling(Holder(conv), "avg_pool", ramp)
+    assert report.changes[0].shift == (0.5, 0.5)
+    close(new(ramp)[:, 2:-2, 2:-2], conv(ramp + 0.5)[:, 2:-2, 2:-2], atol=1e-4)
+
+
+def test_a_convolution_on_the_small_map_is_centred_there():
+    """Beside its eight pixels four taps need three: one before, two behind, so the middle moves by half a small pixel."""
+    conv = strided(kernel_size=(4, 4), strides=2, padding=1)
+    x = jax.ShapeDtypeStruct((1, 16, 16, 4), jnp.float32)
+    new, report = replace_downsampling(Holder(conv), "space_to_depth", x, placement="before", rngs=nnx.Rngs(0))
+    assert report.changes[0].shift == (1.0, 1.0)
+    assert jax.eval_shape(new, x).shape == (1, 8, 8, 6)
 
 
 class Chosen(nnx.Module):
