@@ -51,6 +51,7 @@ def test_csv_has_the_probability_of_every_class(run, photos, capsys, monkeypatch
     expected = np.exp(logits) / np.exp(logits).sum()
     found = [float(rows[0][name]) for name in restored.classes]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len({tuple(row[name] for name in restored.classes) for row in rows}) == 3, "each image its own"
     assert rows[0]["class"] == restored.classes[logits.argmax()]
     assert rows[0]["probability"] == max(rows[0][name] for name in restored.classes)
 
