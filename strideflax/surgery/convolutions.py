@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
-from strideflax.kernels.padding import pad_border
+from strideflax.kernels.padding import pad_border, take_every
 from strideflax.operators.base import Downsample, Stochastic
 from strideflax.operators.geometry import BORDERS, per_axis
 from strideflax.operators.strided import he_normal
@@ -73,12 +73,23 @@ class FilterThenConv(SampledConv):
         return super().__call__(self._sampled(self._filtered, inputs), out_sharding)
 
     def _filtered(self, x: Array) -> Array:
-        """Return ``x`` filtered, in its own size: where the operator pads for its stride alone, the last pixels are border."""
+        """Return ``x`` filtered, in its own size.
+
+        An operator with an even window pads for its own stride, which leaves out the last positions. Where its border copies
+        pixels, they are filtered in a map that is extended by them; else they are border, zeros.
+        """
         y = self.downsample.dense(x)
-        pads = tuple((0, max(n - m, 0)) for n, m in zip(x.shape[1:-1], y.shape[1:-1], strict=True))
-        if not any(high for _, high in pads):
+        size = x.shape[1:-1]
+        missing = tuple((0, max(n - m, 0)) for n, m in zip(size, y.shape[1:-1], strict=True))
+        if not any(high for _, high in missing):
             return y
-        return pad_border(y, pads, BORDERS.get(self.downsample.padding, "zeros"))
+        border = BORDERS.get(self.downsample.padding, "zeros")
+        if border == "zeros":
+            return pad_border(y, missing)
+        filters = [filtering.window.size for filtering in self.downsample.passes(size)]
+        rims = tuple(max(taps) for taps in zip(*filters, strict=True))
+        extended = self.downsample.dense(pad_border(x, tuple((rim, rim) for rim in rims), border))
+        return take_every(extended, rims, size, (1,) * len(size))
 
 
 class DownsampleThenConv(SampledConv):

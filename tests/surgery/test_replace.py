@@ -377,6 +377,15 @@ def test_an_even_filter_before_a_convolution_keeps_its_size_and_its_places(optio
     close(new(ramp)[:, inner, inner], conv(ramp + shift)[:, inner, inner], atol=1e-4)
 
 
+@pytest.mark.parametrize("operator", ["resize", "db2_low", "blur_pool"])
+def test_a_circular_filter_before_a_circular_convolution_moves_with_the_image(operator: str):
+    conv = strided(kernel_size=(3, 3), strides=2, padding="CIRCULAR")
+    x = nets.images(1, 12, 12, 4)
+    new, report = replace_downsampling(Holder(conv), operator, x, placement="before", padding="CIRCULAR")
+    assert len(report.replaced) == 1
+    close(new(jnp.roll(x, (2, -4), (1, 2))), jnp.roll(new(x), (1, -2), (1, 2)), atol=1e-5)
+
+
 @pytest.mark.parametrize(("window", "first"), [(2, 0), (3, 1), (4, 1), (5, 2)])
 def test_an_operator_reads_the_pixel_nearest_to_a_pool_s_middle_the_first_of_two(window: int, first: int):
     x = jnp.arange(16.0).reshape(1, 16, 1)
