@@ -40,13 +40,18 @@ def quiet_storage() -> None:
     """Silence what Orbax and its storage log about each save, and what their threads still say about a failed one."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    sys.unraisablehook = _ignore_late_writers
+    sys.unraisablehook = _print_unless_known
 
 
-def _ignore_late_writers(ignored: Any) -> None:
-    """Print an exception that nobody can catch, unless it comes from a writing thread that outlived its failed save."""
-    if str(ignored.exc_value) != "Event loop is closed":
-        sys.__unraisablehook__(ignored)
+def _print_unless_known(ignored: Any) -> None:
+    """Print an exception that nobody can catch, as Python does, unless it is known why nobody has to.
+
+    A thread that writes a checkpoint may outlive its failed save. A signal may come while a library's callback runs, such as
+    JAX's at each garbage collection, which drops every exception; who raised `StoppedAtOnce` remembers the signal.
+    """
+    if isinstance(ignored.exc_value, StoppedAtOnce) or str(ignored.exc_value) == "Event loop is closed":
+        return
+    sys.__unraisablehook__(ignored)
 
 
 # Ctrl-C, a polite request to end, and a terminal that was closed; Windows has no SIGHUP.

@@ -136,14 +136,27 @@ def test_a_full_disk_behind_standard_output(run):
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
 
 
-def test_a_signal_whose_exception_a_library_drops_is_raised_again():
+CAUGHT = """
+def work(args):
+    for _ in range(3):
+        try: print('at work', flush=True); time.sleep(20)
+        except BaseException: pass
+    time.sleep(20)
+"""
+IN_A_CALLBACK = """
+def collected(phase, info): print('at work', flush=True); time.sleep(20)
+def work(args):
+    gc.callbacks.append(collected)
+    gc.collect()
+    gc.callbacks.clear()
+    time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize("work", [CAUGHT, IN_A_CALLBACK], ids=["caught", "in a callback"])
+def test_a_signal_whose_exception_a_library_drops_is_raised_again(work: str):
     script = (
-        "import sys, time; from strideflax import __main__; from strideflax.commands import inspect\n"
-        "def work(args):\n"
-        "    for _ in range(3):\n"
-        "        try: print('at work', flush=True); time.sleep(20)\n"
-        "        except BaseException: pass\n"
-        "    time.sleep(20)\n"
+        f"import gc, sys, time; from strideflax import __main__; from strideflax.commands import inspect\n{work}"
         "inspect.main = work; sys.argv = ['strideflax', 'inspect', '--config', 'x']; __main__.program()"
     )
     working = subprocess.Popen(
