@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 from pathlib import Path
+from unittest import mock
 
 from site_pages.documents import write_if_changed
 from strideflax.commands import bench, results
@@ -23,8 +24,8 @@ def write(root: Path, generated: Path) -> None:
 
 def help_of(*words: str) -> str:
     """Return what ``strideflax WORDS --help`` prints, in lines that fit a page."""
-    os.environ["COLUMNS"] = COLUMNS  # where argparse looks for the width
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+    width = mock.patch.dict(os.environ, COLUMNS=COLUMNS)  # argparse looks for it there
+    with width, contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         program_parser().parse_args([*words, "--help"])
     return printed.getvalue()
