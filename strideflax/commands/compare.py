@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 
 from strideflax.commands.console import ImageBar, console, loading, print_entry, print_text
-from strideflax.commands.parsing import at_least_one
+from strideflax.commands.parsing import at_least_one, minutes
 from strideflax.commands.sweep import status_table
 from strideflax.wording import counted, duration
 
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the others are compared with (default: %(default)s)",
     )
     parser.add_argument(
-        "--minutes", type=_minutes, default=30.0, metavar="N",
+        "--minutes", type=minutes, default=30.0, metavar="N",
         help="time for all of it, earlier calls of the same study included (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
@@ -63,16 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=at_least_one, default=1, metavar="N", help="processes on this machine (default: %(default)s)"
     )
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number > 0, got {text!r}")
-    return minutes
 
 
 def main(args: argparse.Namespace) -> None:

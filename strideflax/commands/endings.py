@@ -5,6 +5,7 @@
 | the work is done | 0 |
 | a run failed, a comparison did not hold; an internal error, with its traceback | 1 |
 | a user's mistake, a full disk: one line | 2 |
+| `sweep --minutes`: the time is up with runs left, and the same command goes on | 75 |
 | Ctrl-C (SIGINT), SIGTERM, SIGHUP (the terminal was closed) | 130, 143, 129 |
 | the reader of a pipe has gone (``| head -1``): nothing more is said | 141 |
 """
@@ -26,6 +27,7 @@ from typing import Any, NoReturn
 from strideflax.errors import UserError, one_line
 from strideflax.process import STOP_SIGNALS, StoppedAtOnce
 
+RUNS_ARE_LEFT = 75  # EX_TEMPFAIL of sysexits.h: try again
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
 DROPPED = b"\0"  # no signal has this number
 _ends_at_once = threading.Event()

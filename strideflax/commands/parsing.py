@@ -79,6 +79,17 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def minutes(text: str) -> float:
+    """Return the minutes > 0 that ``text`` says; for the ``type`` of an argument."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number > 0, got {text!r}")
+    return number
+
+
 def add_fast_nondeterministic(parser: argparse.ArgumentParser) -> None:
     """Add the choice of speed over equal bits, which is one on a GPU alone."""
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 strideflax sweep --config configs/ablation.py --out runs/ablation
 strideflax sweep --config configs/ablation.py --out runs/ablation --filter downsample=max_pool --dry-run
+strideflax sweep --config configs/ablation.py --out runs/ablation --minutes 12
 """
 
 import argparse
@@ -16,7 +17,9 @@ from rich.live import Live
 from rich.table import Table
 
 from strideflax.commands.console import console, loading, print_table
-from strideflax.commands.parsing import add_fast_nondeterministic, at_least_one
+from strideflax.commands.endings import RUNS_ARE_LEFT
+from strideflax.commands.parsing import add_fast_nondeterministic, at_least_one, minutes
+from strideflax.sweep.time_limit import TimeLimit
 from strideflax.wording import counted, duration
 
 if TYPE_CHECKING:
@@ -43,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--filter", action="append", default=[], metavar="FIELD=VALUE", help="run only what matches; repeatable"
     )
+    parser.add_argument(
+        "--minutes",
+        type=minutes,
+        metavar="N",
+        help="stop within N minutes, with every run saved; the same command goes on (default: no limit)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would run and about how long, write nothing")
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed or diverged")
     add_fast_nondeterministic(parser)
@@ -54,12 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Plan, show, run with a live table, and say what came of it."""
+    limit = TimeLimit(60 * args.minutes) if args.minutes else TimeLimit()
     _check_options(args)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
     with loading():
         from strideflax.programs import be_fast
         from strideflax.sweep.estimate import TimeLeft
-        from strideflax.sweep.plan import RUNNING, plan_sweep, write_plan
+        from strideflax.sweep.plan import RUNNING, STARTED, WAITING, plan_sweep, write_plan
         from strideflax.training.result import FINISHED
 
     if args.fast_nondeterministic:
@@ -83,11 +93,20 @@ def main(args: argparse.Namespace) -> None:
         console.print(f"{counted(len(busy), 'run')} {verb} held by another process and left to it", style="yellow")
     left = [run for run in runs if run.status not in (FINISHED, RUNNING, *UNSUCCESSFUL)]
     if left:
-        _run(left, runs, _engine(args), time_left)
+        _run(left, runs, _engine(args, limit), time_left)
     print_table(status_table(runs, rows=len(runs)))
     failed = [run for run in runs if run.status in UNSUCCESSFUL]
     for run in failed:
         console.print(f"{run.status}: {run.title}: {_error(run)}", style="red", markup=False)
+    unfinished = [run for run in runs if run.status in (STARTED, WAITING)]
+    if unfinished and limit.is_stopping:
+        verb = "is" if len(unfinished) == 1 else "are"
+        console.print(
+            f"The time is up: {counted(len(unfinished), 'run')} {verb} left, about {duration(time_left.seconds())}; the same "
+            "command goes on.",
+            style="yellow",
+        )
+        raise SystemExit(RUNS_ARE_LEFT)
     console.print(f"results in {args.out}; next: strideflax report {args.out}", markup=False)
     if failed:
         raise SystemExit(1)
@@ -107,16 +126,17 @@ def _forget_unsuccessful(runs: "Sequence[SweepRun]") -> None:
             (run.folder / "result.json").unlink()
 
 
-def _engine(args: argparse.Namespace) -> "Engine":
+def _engine(args: argparse.Namespace, limit: TimeLimit) -> "Engine":
     from strideflax.config_file import config_path
     from strideflax.sweep import engines
 
     config_file = str(config_path(args.config).absolute())
     if args.engine == "ray":
-        return partial(engines.ray, address=args.address, gpus=args.gpus, config_file=config_file)
+        return partial(engines.ray, address=args.address, gpus=args.gpus, config_file=config_file, limit=limit)
     if args.engine == "slurm":
-        return partial(engines.slurm, partition=args.partition, gpus=int(args.gpus), config_file=config_file)
-    return partial(engines.local, workers=args.workers, config_file=config_file)
+        options = {"partition": args.partition, "gpus": int(args.gpus)}
+        return partial(engines.slurm, config_file=config_file, limit=limit, **options)
+    return partial(engines.local, workers=args.workers, config_file=config_file, limit=limit)
 
 
 def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine", time_left: "TimeLeft") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from strideflax.errors import UserError
 from strideflax.files import cache_folder
 from strideflax.sweep.pool import WorkerDied, WorkerSlot, shares
+from strideflax.sweep.time_limit import TimeLimit
 from strideflax.sweep.worker import train_folder, write_failure
 from strideflax.wording import counted
 
@@ -21,7 +22,14 @@ Tick = Callable[[set[Path]], None]
 Engine = Callable[[Sequence[Path], Tick], None]
 
 
-def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1, config_file: str | None = None) -> None:
+def local(
+    folders: Sequence[Path],
+    tick: Tick,
+    *,
+    workers: int = 1,
+    config_file: str | None = None,
+    limit: TimeLimit | None = None,
+) -> None:
     """Train each folder's run in processes of this machine, each with an accelerator of its own or a share of the cores.
 
     A worker that dies (killed, out of memory) is replaced, and its run goes on from its last checkpoint; no other run
@@ -32,16 +40,17 @@ def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1, config_file:
         tick: called about twice a second, with the folders that workers have in hand.
         workers: number of processes.
         config_file: the sweep's, which each worker runs first: it may define an operator of its own.
+        limit: the time for all of it. What it does not suffice for is left, saved as far as it has come.
 
     Raises:
         UserError: worker processes can't start.
         OSError: the disk is full or read-only.
     """
-    waiting = deque(folders)
+    waiting, limit = deque(folders), limit or TimeLimit()
     deaths: Counter[Path] = Counter()
     slots = [WorkerSlot(share, config_file) for share in shares(min(workers, len(folders)))]
     try:
-        while waiting or any(slot.folder for slot in slots):
+        while not limit.is_stopping and (waiting or any(slot.folder for slot in slots)):
             for slot in slots:
                 if slot.folder is None and waiting:
                     slot.give(waiting.popleft())
@@ -50,13 +59,16 @@ def local(folders: Sequence[Path], tick: Tick, *, workers: int = 1, config_file:
             wait([slot.waits_on for slot in busy], timeout=TICK_SECONDS)
             for slot in busy:
                 _take_answer(slot, waiting, deaths, workers)
+        for slot in slots:
+            if slot.folder is not None:
+                slot.stop()
     except BaseException:
         for slot in slots:
             slot.stop()
         raise
     finally:
         for slot in slots:
-            slot.close()
+            slot.close(by=limit.end)
 
 
 def _take_answer(slot: WorkerSlot, waiting: deque[Path], deaths: Counter[Path], workers: int) -> None:
@@ -87,6 +99,7 @@ def ray(
     gpus: float = 0,
     cpus: float = 1,
     config_file: str | None = None,
+    limit: TimeLimit | None = None,
 ) -> None:
     """Train each folder's run as a task of a Ray cluster that sees the same file system.
 
@@ -98,19 +111,21 @@ def ray(
         address: of the cluster; None starts one on this machine.
         gpus, cpus: what each run takes.
         config_file: the sweep's, as for `local`.
+        limit: as for `local`; waiting for a node counts.
     """
     try:
         import ray as engine
     except ImportError:
         raise UserError('--engine ray needs Ray: pip install "strideflax[ray]"') from None
     engine.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    limit = limit or TimeLimit()
     deaths = (engine.exceptions.WorkerCrashedError, engine.exceptions.NodeDiedError, engine.exceptions.OutOfMemoryError)
     try:
         task: Any = engine.remote(num_gpus=gpus, num_cpus=cpus, max_retries=ATTEMPTS, retry_exceptions=False)(
             train_folder
         )
-        left = {task.remote(str(folder.absolute()), config_file): folder for folder in folders}
-        while left:
+        left = {task.remote(str(folder.absolute()), config_file, limit.stop_at): folder for folder in folders}
+        while left and not limit.is_over:
             finished, _ = engine.wait(list(left), timeout=TICK_SECONDS)
             tick(set())
             for reference in finished:
@@ -131,6 +146,7 @@ def slurm(
     gpus: int = 0,
     cluster: str | None = None,
     config_file: str | None = None,
+    limit: TimeLimit | None = None,
 ) -> None:
     """Train each folder's run as a job of a Slurm array, through submitit; jobs that are preempted are requeued.
 
@@ -143,6 +159,7 @@ def slurm(
         gpus: per job.
         cluster: submitit's; ``"local"`` runs the jobs as processes of this machine.
         config_file: the sweep's, as for `local`.
+        limit: as for `local`; waiting for a node counts.
     """
     try:
         import submitit
@@ -152,12 +169,15 @@ def slurm(
     executor.update_parameters(name="strideflax", timeout_min=24 * 60, gpus_per_node=gpus, cpus_per_task=4)
     if partition:
         executor.update_parameters(slurm_partition=partition)
-    jobs = executor.map_array(
-        train_folder, [str(folder.absolute()) for folder in folders], [config_file] * len(folders)
-    )
+    limit, names = limit or TimeLimit(), [str(folder.absolute()) for folder in folders]
+    jobs = executor.map_array(train_folder, names, [config_file] * len(names), [limit.stop_at] * len(names))
     while not all(job.done() for job in jobs):
         tick(set())
         time.sleep(TICK_SECONDS)
+        if limit.is_over:
+            for job in jobs:
+                job.cancel()
+            return
     for folder, job in zip(folders, jobs, strict=True):
         if error := job.exception():
             write_failure(folder, f"its job {job.job_id} failed: {error}")

@@ -4,9 +4,11 @@
 """
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -76,10 +78,15 @@ class WorkerSlot:
         if self._process is not None:
             self._process.terminate()
 
-    def close(self) -> None:
-        """Wait until the process has ended, now that it gets nothing more to do."""
-        if self._process is not None:
-            self._end()
+    def close(self, by: float = math.inf) -> None:
+        """Wait until the process has ended, now that it gets nothing more to do; kill it at the time ``by`` of `time.time`."""
+        if self._process is None:
+            return
+        self._connection.close()
+        if by < math.inf:
+            self._process.join(max(by - time.time(), 0.0))
+            self._process.kill()  # one that compiles cannot be asked
+        self._end()
 
     @property
     def _connection(self) -> Connection:

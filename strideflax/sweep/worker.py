@@ -1,6 +1,7 @@
 """What a worker does, on whatever machine an engine puts it: train the runs whose folders it is given."""
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from strideflax.environment import versions
 from strideflax.errors import UserError, one_line
 from strideflax.process import StoppedAtOnce, StopSignal, keep_memory, quiet_storage
+from strideflax.sweep.plan import RUNNING, STARTED, WAITING
 from strideflax.training.result import FAILED, TrainingResult, read_result, write_result
 from strideflax.training.run_folder import InUseError, RunFolderError, read_run_config
 
@@ -63,10 +65,15 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def train_folder(folder: str, config_file: str | None = None) -> str:
+def train_folder(folder: str, config_file: str | None = None, stop_at: float = math.inf) -> str:
     """Train the run that ``folder/config.json`` describes, or go on with it; return its status.
 
     A run that fails is written down as such, with the error, and raises nothing: the others go on.
+
+    Args:
+        folder: the run's.
+        config_file: the sweep's, which may define an operator of its own.
+        stop_at: when the run is to save and stop, by `time.time`; one that has not begun by then does not begin.
 
     Raises:
         RunFolderError: the folder is not ours, so nothing is written down.
@@ -77,6 +84,8 @@ def train_folder(folder: str, config_file: str | None = None) -> str:
     from strideflax.training import Interrupted, train
 
     path = Path(folder)
+    if time.time() >= stop_at:
+        return WAITING
     keep_memory()
     keep_compiled()  # runs of one shape, such as the seeds of an operator, share a program
     if config_file is not None:
@@ -85,13 +94,13 @@ def train_folder(folder: str, config_file: str | None = None) -> str:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            return train(config, path, should_stop=lambda: _stop is not None and _stop()).status
+            return train(config, path, should_stop=lambda: _is_asked_to_stop() or time.time() >= stop_at).status
         except InUseError:
             if time.monotonic() > deadline:
-                return "running"  # another process trains it: it is left to that one
+                return RUNNING  # another process trains it: it is left to that one
             time.sleep(0.1)
         except Interrupted:
-            return "started"
+            return STARTED
         except (RunFolderError, OSError):
             raise
         except Exception as error:
@@ -99,6 +108,10 @@ def train_folder(folder: str, config_file: str | None = None) -> str:
                 text = f"{type(error).__name__}: {one_line(error)}"[:500]
                 write_failure(path, text, traceback.format_exception(error)[-20:])
             return FAILED
+
+
+def _is_asked_to_stop() -> bool:
+    return _stop is not None and _stop()
 
 
 def write_failure(folder: Path, error: str, lines: list[str] | None = None) -> None:
