@@ -1,10 +1,12 @@
 """What does a stride cost where each pixel has a class? Operators, output strides and decoders, for five paired seeds.
 
-strideflax sweep --config configs/segment_study.py:quick --out runs/segment_study
+strideflax sweep --config configs/segment_study.py:hour --out runs/segment_study
 
 Output stride 2 to 16 by strides, and 2 to 8 by dilation instead; plain interpolation of the last map, and a U-Net whose way up
 is the operator's counterpart. Pools stand behind the convolution, at more than the stride's cost, and before it, at that cost.
 On CamVid: ``:camvid`` with ``--config.data.dir=DIR``.
+
+``:hour`` and ``:camvid_hour`` are what one CPU core trains in an hour: fewer channels, images, epochs and nets, as many seeds.
 """
 
 from configs.segment import get_config as segment
@@ -16,23 +18,72 @@ SEEDS = 5
 
 def get_config(arg=None):
     """Return the segmenting network without dilation; every run changes it by one dict of `sweep`."""
-    config = segment(arg)
+    config = segment({"hour": "quick", "camvid_hour": "camvid"}.get(arg, arg))
     config.model.output_stride = None
+    if arg == "hour":
+        config.data.train_count = 2000
+        config.epochs = 4.0
+        config.batch_size = 16
+    elif arg == "camvid_hour":
+        config.model.widths = (16, 32, 32)
+        config.epochs = 20.0
+        config.optimizer.warmup_epochs = 2.0
     return config
 
 
 def sweep(arg=None):
     """Yield everything seed by seed, so that an unfinished sweep is already paired."""
+    nets = {"hour": nets_for_scenes, "camvid_hour": nets_for_camvid}.get(arg, all_nets)
     for seed in range(SEEDS):
-        for decoder in ("resize", "unet"):
-            for output_stride, strides in STRIDES.items():
-                if decoder == "unet" and output_stride == 2:
-                    continue  # nothing to go up from: the same net as with "resize"
-                net = {"model.decoder": decoder, "model.strides": strides, "seed": seed}
-                yield net | {"model.downsample": "strided_conv"}
-                for operator in OPERATORS if output_stride > 2 else ():  # at 2 the stem alone has a stride
-                    for placement in ("after", "before"):
-                        yield net | {"model.downsample": operator, "model.placement": placement}
-        for output_stride in (2, 4, 8):
-            dilated = {"model.strides": STRIDES[16], "model.output_stride": output_stride}
-            yield {"model.decoder": "resize", **dilated, "model.downsample": "strided_conv", "seed": seed}
+        for net in nets():
+            yield net | {"seed": seed}
+
+
+def all_nets():
+    """Yield every operator, placement, output stride and decoder, and dilation."""
+    for decoder in ("resize", "unet"):
+        for output_stride in STRIDES:
+            if decoder == "unet" and output_stride == 2:
+                continue  # nothing to go up from: the same net as with "resize"
+            yield strided(output_stride, decoder)
+            if output_stride > 2:  # at 2 the stem alone has a stride
+                yield from pooled(output_stride, decoder)
+    for output_stride in (2, 4, 8):
+        yield dilated(output_stride)
+
+
+def nets_for_scenes():
+    """Yield every output stride, and the blur and the maximum at the two coarsest."""
+    for output_stride in STRIDES:
+        yield strided(output_stride, "resize")
+    for output_stride in (2, 4, 8):
+        yield dilated(output_stride)
+    yield strided(8, "unet")
+    for output_stride, decoder in ((8, "resize"), (16, "resize"), (8, "unet")):
+        yield from pooled(output_stride, decoder, ("blur_pool", "max_pool"))
+
+
+def nets_for_camvid():
+    """Yield two output strides, a U-Net, and the blur and the maximum at the coarser one's cost."""
+    yield strided(4, "resize")
+    yield strided(8, "resize")
+    yield strided(8, "unet")
+    for operator in ("blur_pool", "max_pool"):
+        yield strided(8, "resize") | {"model.downsample": operator, "model.placement": "before"}
+
+
+def strided(output_stride, decoder):
+    """Return the changes that make the net with strided convolutions."""
+    return {"model.decoder": decoder, "model.strides": STRIDES[output_stride], "model.downsample": "strided_conv"}
+
+
+def pooled(output_stride, decoder, operators=OPERATORS):
+    """Yield the changes for each operator, behind the convolution and before it."""
+    for operator in operators:
+        for placement in ("after", "before"):
+            yield strided(output_stride, decoder) | {"model.downsample": operator, "model.placement": placement}
+
+
+def dilated(output_stride):
+    """Return the changes that make the net of output stride 16 with dilation beyond ``output_stride``."""
+    return strided(16, "resize") | {"model.output_stride": output_stride}
