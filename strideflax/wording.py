@@ -1,5 +1,8 @@
 """Numbers in words, one way for all that is printed or written."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 def counted(number: float, singular: str, plural: str | None = None) -> str:
     """Return ``number`` with its noun in the right form.
@@ -47,6 +50,17 @@ def written(value: object) -> str:
 def capitalized(words: str) -> str:
     """Return ``words`` with a capital first letter, and the others as they are: "mean IoU" -> "Mean IoU"."""
     return words[0].upper() + words[1:]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question to end an error with, or "" if nothing is like ``word``.
+
+    Example:
+        >>> did_you_mean("maxpool", ["max_pool", "blur_pool"])
+        '; did you mean max_pool?'
+    """
+    near = get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def stands_for(text: str, value: object) -> bool:

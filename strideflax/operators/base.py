@@ -94,6 +94,7 @@ class Downsample(Resampling):
     default_taps: ClassVar[int | None] = None  # None: it has no filter behind a convolution
     default_padding: ClassVar[str] = "SYMMETRIC"
     strides: ClassVar[tuple[int, ...] | None] = None  # per axis, those that its definition allows; None: any
+    signed: ClassVar[bool] = True  # False: what it makes is never negative, whatever comes in
 
     def __init__(
         self,
@@ -117,6 +118,7 @@ class Downsample(Resampling):
         self.window = self._window(window)
         if self.default_taps is not None:
             (self.taps,) = per_axis(self.default_taps if taps is None else taps, 1, f"{name}: taps")
+        check_rngs(rngs)
         self._build(rngs)
 
     def _window(self, window: PerAxis | None) -> tuple[int, ...]:
@@ -147,6 +149,11 @@ class Downsample(Resampling):
             ValueError: an input of another shape.
         """
         return self._at_stride(self._checked(x), self.stride)
+
+    @property
+    def constant_gain(self) -> float:
+        """What it makes of a map of ones away from the border, as it is built: 1 of a mean, a maximum, a pixel."""
+        return 1.0
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Return the operator's output read at every ``stride``-th position, with the padding of its own stride."""
@@ -202,9 +209,15 @@ def streams(layer: nnx.Module, rngs: nnx.Rngs | None) -> nnx.Rngs:
     Raises:
         ValueError: there are none.
     """
-    if rngs is None:
-        raise ValueError(f"{type(layer).__name__} draws initial values: it needs rngs=nnx.Rngs(seed), got None")
+    if not isinstance(rngs, nnx.Rngs):
+        raise ValueError(f"{type(layer).__name__} draws initial values: it needs rngs=nnx.Rngs(seed), got {rngs!r}")
     return rngs
+
+
+def check_rngs(rngs: nnx.Rngs | None) -> None:
+    """Raise ValueError unless these are random streams of Flax, or none."""
+    if not isinstance(rngs, nnx.Rngs | None):
+        raise ValueError(f"rngs must be flax.nnx.Rngs(seed) or None, got {rngs!r}")
 
 
 class Stochastic(Downsample):

@@ -133,6 +133,7 @@ class MaxAvg(Downsample):
     """
 
     reads = 2  # of each window's taps, the maximum's among them
+    constant_gain = 2.0
 
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' maximum plus mean."""
@@ -156,6 +157,8 @@ class MixedPool(MaxAvg):
     When it helps: as `MaxAvg`, with the share learned, one number per layer.
     """
 
+    constant_gain = 1.0
+
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the logit of the maximum's share."""
         self.logit = nnx.Param(jnp.zeros(()))
@@ -178,6 +181,7 @@ class GatedPool(MaxAvg):
     """
 
     reads = 3
+    constant_gain = 1.0
 
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the mask, as large as the window."""

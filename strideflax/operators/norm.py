@@ -154,6 +154,13 @@ class L2Pool(Downsample):
     When it helps: for the energy of a texture, whatever its sign.
     """
 
+    signed = False
+
+    @property
+    def constant_gain(self) -> float:
+        """The root of the window's size, as it adds up squares."""
+        return math.sqrt(math.prod(self.window))
+
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its windows' Euclidean norms."""
         return _lp_pool(x, self._window_on(x.shape[1:-1]).at_stride(stride), 2)
@@ -169,6 +176,8 @@ class GeMPool(Downsample):
 
     When it helps: where the best mean lies between average and maximum and is to be learned.
     """
+
+    signed = False
 
     def _build(self, rngs: nnx.Rngs | None) -> None:
         """Create the exponent's logarithm."""

@@ -60,14 +60,14 @@ def _pixel_adaptive(x: Array, kernel: Array, bias: Array, window: Window) -> Arr
     floating = x.astype(jnp.result_type(x.dtype, float))
     logits = conv_window(floating, kernel.astype(floating.dtype), window).astype(pixels.dtype)
     taps = pixels.shape[-2]
+    groups, channels = kernel.shape[-1] // taps, x.shape[-1]
     logits = (logits + jax.lax.expand_dims(bias.astype(logits.dtype), range(logits.ndim - 1))).reshape(
-        *pixels.shape[:-2], -1, taps
+        *pixels.shape[:-2], groups, taps
     )
     weights = jax.nn.softmax(jnp.where(jnp.swapaxes(real, -1, -2), logits, -jnp.inf), axis=-1)
-    groups = logits.shape[-2]
-    grouped = pixels.reshape(*pixels.shape[:-1], groups, -1)  # [..., taps, groups, channels of a group]
+    grouped = pixels.reshape(*pixels.shape[:-1], groups, channels // groups)  # [..., taps, groups, channels of a group]
     y = (jnp.swapaxes(weights, -1, -2)[..., None] * grouped).sum(axis=-3)
-    return y.reshape(*y.shape[:-2], -1).astype(floating.dtype)
+    return y.reshape(*y.shape[:-2], channels).astype(floating.dtype)
 
 
 class PASA(Downsample):

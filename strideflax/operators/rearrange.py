@@ -191,6 +191,11 @@ class HaarAll(SpaceToDepth):
 
     strides = (1, 2)
 
+    @property
+    def constant_gain(self) -> float:
+        """That of the low band: the root of 2 for each axis with a stride of 2."""
+        return math.sqrt(math.prod(self.stride))
+
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its stacked bands."""
         return _haar(x, self.stride, stride, self.padding, low=False)

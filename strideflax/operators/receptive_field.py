@@ -11,12 +11,14 @@ from strideflax.window import Window
 class Field:
     """Receptive field of a layer's outputs along one axis, in input pixels.
 
-    Output ``i`` sees ``size`` pixels centred on ``start + i * jump``.
+    Output ``i`` sees ``size`` pixels centred on ``start + i * jump``; with ``whole`` also, less directly, all others: through
+    a mean over the map, as a norm in training takes.
     """
 
     size: int = 1
     jump: int = 1
     start: float = 0.0
+    whole: bool = False
 
     def through(self, window: int, stride: int = 1, pad_low: int = 0, dilation: int = 1) -> "Field":
         """Return the field after one more window: ``r + (k-1) d j``, ``start + ((k_e-1)/2 - pad) j``, ``j s``."""
@@ -24,6 +26,7 @@ class Field:
             size=self.size + (window - 1) * dilation * self.jump,
             jump=self.jump * stride,
             start=self.start + ((window - 1) * dilation / 2 - pad_low) * self.jump,
+            whole=self.whole,
         )
 
 
@@ -88,5 +91,6 @@ def merge_fields(main: Field, shortcut: Field) -> tuple[Field, float]:
         raise ValueError(f"branches have different jumps, {main.jump} and {shortcut.jump}; their strides must agree")
     low = min(main.start - (main.size - 1) / 2, shortcut.start - (shortcut.size - 1) / 2)
     high = max(main.start + (main.size - 1) / 2, shortcut.start + (shortcut.size - 1) / 2)
-    merged = Field(size=math.floor(high - low) + 1, jump=main.jump, start=(low + high) / 2)
+    whole = main.whole or shortcut.whole
+    merged = Field(size=math.floor(high - low) + 1, jump=main.jump, start=(low + high) / 2, whole=whole)
     return merged, main.start - shortcut.start

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from strideflax.operators.ada_pool import AdaPool
-from strideflax.operators.base import Downsample
+from strideflax.operators.base import Downsample, Resampling
 from strideflax.operators.blur import BlurPool, MaxBlur
 from strideflax.operators.blur_up import BlurUpsample
 from strideflax.operators.composed import BlurProjection, ConvBlur, MeanProjection, ResNetD
+from strideflax.operators.geometry import per_axis
 from strideflax.operators.interpolate import LinearUpsample, NearestUpsample
 from strideflax.operators.mixed import GatedPool, MaxAvg, MixedPool
 from strideflax.operators.norm import GeMPool, L2Pool
@@ -30,6 +31,7 @@ from strideflax.operators.upsample import Upsample
 from strideflax.operators.wavelet import Bior33Low, Db2All, Db2Low
 from strideflax.operators.wavelet_up import Db2Upsample, HaarUpsample
 from strideflax.operators.weighted import LIP, SoftPool, StochasticPool
+from strideflax.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def operator_entry(name: str) -> Operator:
         ValueError: there is none; the message lists all.
     """
     if name not in DOWNSAMPLERS:
-        raise ValueError(f"unknown downsampling operator {name!r}; known: {', '.join(DOWNSAMPLERS)}")
+        known = ", ".join(DOWNSAMPLERS) + did_you_mean(name, DOWNSAMPLERS)
+        raise ValueError(f"unknown downsampling operator {name!r}; known: {known}")
     return DOWNSAMPLERS[name]
 
 
@@ -124,11 +127,28 @@ def downsampler(name: str) -> type[Downsample]:
     return operator_entry(name).main
 
 
+def operator_name(kind: type[Resampling]) -> str:
+    """Return an operator's name by its class, or by its shortcut's if no other has that; else the class's own name."""
+    shortcut_of = []
+    for name, entry in DOWNSAMPLERS.items():
+        if kind is entry.main:
+            return name
+        if kind is entry.shortcut:
+            shortcut_of.append(name)
+    for name, upsampling in UPSAMPLERS.items():
+        if kind is upsampling:
+            return name
+    return shortcut_of[0] if len(shortcut_of) == 1 else kind.__name__
+
+
 def way_back(name: str, layer: Downsample, map_size: Sequence[int]) -> Upsample:
     """Return the layer that takes the output of ``layer``, the operator called ``name``, back to maps of ``map_size``.
 
     It has the stride, padding and phase of ``layer``. What it makes of two maps or more with a size of their own, each call
     says by ``size``; behind an adaptive operator each call hands it the ``index`` too.
+
+    Raises:
+        ValueError: an unknown name, a layer that is another operator, or a size that is not one of its maps.
 
     >>> import jax.numpy as jnp
     >>> blur = downsampler("blur_pool")(8)
@@ -136,8 +156,11 @@ def way_back(name: str, layer: Downsample, map_size: Sequence[int]) -> Upsample:
     >>> up(blur(jnp.ones((1, 7, 7, 8))), size=(7, 7)).shape
     (1, 7, 7, 8)
     """
-    cls = upsampler(operator_entry(name).upsampler)
-    phase = layer.phase(map_size)
+    entry = operator_entry(name)
+    if not isinstance(layer, (entry.main, entry.on_shortcut)):
+        raise ValueError(f"layer must be the operator {name}, {entry.main.__name__}, got {type(layer).__name__}")
+    cls = upsampler(entry.upsampler)
+    phase = layer.phase(per_axis(map_size, len(layer.stride), "map_size"))
     if cls is not LinearUpsample or phase is None:
         return cls(layer.out_features, stride=layer.stride, padding=layer.padding)
     reachable = [min(max(p, 0.0), s - 1.0) for p, s in zip(phase, layer.stride, strict=True)]
@@ -151,5 +174,6 @@ def upsampler(name: str) -> type[Upsample]:
         ValueError: there is none; the message lists all.
     """
     if name not in UPSAMPLERS:
-        raise ValueError(f"unknown upsampling operator {name!r}; known: {', '.join(UPSAMPLERS)}")
+        known = ", ".join(UPSAMPLERS) + did_you_mean(name, UPSAMPLERS)
+        raise ValueError(f"unknown upsampling operator {name!r}; known: {known}")
     return UPSAMPLERS[name]

@@ -115,6 +115,11 @@ class WaveletLow(Downsample):
     default_padding = "REFLECT"
     strides = (1, 2)
 
+    @property
+    def constant_gain(self) -> float:
+        """That of the low band, whose filters add up to the root of 2 on each axis with a stride of 2."""
+        return math.sqrt(math.prod(self.stride))
+
     def _at_stride(self, x: Array, stride: tuple[int, ...]) -> Array:
         """Map ``[batch, *spatial, channels]`` to its low band, or to all."""
         return _bands(x, self.wavelet, self.stride, stride, self.padding, low=self.low)

@@ -164,6 +164,8 @@ class StochasticPool(Stochastic):
     When it helps: as a regulariser.
     """
 
+    signed = False
+
     def __call__(
         self, x: Array, *, train: bool | None = None, key: Array | None = None, index: Array | None = None
     ) -> Array:

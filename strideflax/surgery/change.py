@@ -9,7 +9,7 @@ from flax import nnx
 
 from strideflax.errors import one_line
 from strideflax.operators.base import Downsample
-from strideflax.operators.table import Operator
+from strideflax.operators.table import Operator, operator_name
 from strideflax.surgery.convolutions import (
     ConvThenDownsample,
     DownsampleThenConv,
@@ -28,11 +28,12 @@ from strideflax.surgery.pool_replacement import PoolReplacement, crop_starts
 from strideflax.surgery.pools import Pool, pool_of
 from strideflax.surgery.report import Change, Shift
 from strideflax.surgery.site import Site
-from strideflax.surgery.sites import calls_of, operator_name
+from strideflax.surgery.sites import calls_of
 from strideflax.tracing.holders import modules, places, substitute
 from strideflax.tracing.recorder import Trace
 
 PLACEMENTS = ("after", "before")
+STACKED = "replace within the function that nnx.vmap maps"
 
 
 class CannotReplaceError(ValueError):
@@ -44,6 +45,7 @@ class Plan:
     """What to put where.
 
     Attributes:
+        is_stacked: the model holds weights of several networks, as `flax.nnx.vmap` over a constructor makes them.
         redrawn: paths of modules whose weights are new.
     """
 
@@ -53,6 +55,7 @@ class Plan:
     padding: str | None
     keep_weights: bool
     rngs: nnx.Rngs | None
+    is_stacked: bool
 
     def __post_init__(self) -> None:
         if self.placement not in PLACEMENTS:
@@ -65,6 +68,11 @@ class Plan:
         return operator_name(self.entry.main)
 
     @property
+    def loses_signs(self) -> bool:
+        """Whether its results are never negative."""
+        return not self.entry.main.signed
+
+    @property
     def strides_by_convolution(self) -> bool:
         """Whether convolutions have their stride back."""
         return self.entry.main.convolves
@@ -75,7 +83,10 @@ class Plan:
         if kind.strides is not None and not set(stride) <= set(kind.strides):
             raise CannotReplaceError(f"{self.name} takes strides of {', '.join(map(str, kind.strides))}")
         options: dict[str, Any] = {"window": self.window} if kind.default_window is not None else {}
-        return kind(features, stride=stride, padding=self.padding, axes=len(stride), rngs=self.rngs, **options)
+        layer = kind(features, stride=stride, padding=self.padding, axes=len(stride), rngs=self.rngs, **options)
+        if self.is_stacked and jax.tree.leaves(nnx.state(layer)):
+            raise CannotReplaceError(f"{self.name} has variables, and the model's are stacked: {STACKED}")
+        return layer
 
 
 def change_site(
@@ -110,7 +121,7 @@ def _change_conv(conv: nnx.Conv, site: Site, plan: Plan, traced: Trace | None) -
         if before is None:
             return Change(site=site, reason=f"is {plan.name} already")
         give_back_stride(conv)
-        return Change(site=site, became=plan.name)
+        return Change(site=site, became=plan.name, scale=1 / before.constant_gain)
     after = plan.placement == "after" and not site.is_projection
     features = conv.out_features if after else conv.in_features
     layer = plan.build(features, site.stride, shortcut=site.is_projection)
@@ -125,16 +136,26 @@ def _change_conv(conv: nnx.Conv, site: Site, plan: Plan, traced: Trace | None) -
     kind = ConvThenDownsample if after else kind_before(layer)
     if kind is not ConvThenDownsample and site.is_projection and _is_unpadded(conv):
         kind = DownsampleThenConv  # the same values as with the filter on the large map
+    redrawn = not fits or not plan.keep_weights
+    if redrawn and plan.is_stacked:
+        raise CannotReplaceError(f"its weights would be drawn anew, and the model's are stacked: {STACKED}")
     _check_conv(conv, layer, kind, site, traced)
     shift = _conv_shift(conv, layer, site, kind)
     if before is not None:
         give_back_stride(conv)
-    redrawn = not fits or not plan.keep_weights
     if redrawn:
         redraw(conv, conv.in_features if after else layer.out_features, plan.rngs)
         plan.redrawn.add(site.path)
     install(conv, layer, kind)
-    return Change(site=site, became=plan.name, placement="after" if after else "before", redrawn=redrawn, shift=shift)
+    return Change(
+        site=site,
+        became=plan.name,
+        placement="after" if after else "before",
+        redrawn=redrawn,
+        shift=shift,
+        scale=layer.constant_gain / (1.0 if before is None else before.constant_gain),
+        loses_signs=plan.loses_signs,
+    )
 
 
 def _is_unpadded(conv: nnx.Conv) -> bool:
@@ -200,6 +221,8 @@ def _try(layer: Any, x: jax.ShapeDtypeStruct) -> tuple[int, ...]:
 
 def _change_operator(model: nnx.Module, old: Downsample, site: Site, plan: Plan, traced: Trace | None) -> Change:
     """Put the operator in the place of another operator of strideflax."""
+    if old is model:
+        raise CannotReplaceError("it is the whole model: build the other operator in its place")
     layer = _fitting(plan, old.in_features, old.stride)
     shift: Shift = None
     for one in reversed(calls_of(site.path, traced)):
@@ -207,7 +230,8 @@ def _change_operator(model: nnx.Module, old: Downsample, site: Site, plan: Plan,
         size = one.input.shape[1:-1]
         shift = _difference(layer.phase(size), old.phase(size))
     substitute(model, old, layer)
-    return Change(site=site, became=plan.name, shift=shift)
+    scale = layer.constant_gain / old.constant_gain
+    return Change(site=site, became=plan.name, shift=shift, scale=scale, loses_signs=plan.loses_signs)
 
 
 def _fitting(plan: Plan, features: int, stride: tuple[int, ...]) -> Downsample:
@@ -233,6 +257,9 @@ def _change_pool(model: nnx.Module, module: nnx.Module | None, site: Site, plan:
         channels = [int(name) for name in function.operators]
     layers = {features: _fitting(plan, features, site.stride) for features in channels}
     replacement = PoolReplacement(pool_function, layers)
+    old_gain = 1.0
+    if isinstance(function, PoolReplacement):
+        old_gain = next(iter(function.operators.values())).constant_gain
     shift: Shift = None
     for one in reversed(calls):
         pool = pool_of(pool_function, one.input)
@@ -240,11 +267,14 @@ def _change_pool(model: nnx.Module, module: nnx.Module | None, site: Site, plan:
         if pool is None or not shape == pool.output == one.output.shape:
             raise CannotReplaceError(f"it makes {one.output.shape} of {one.input.shape}, and {plan.name} {shape}")
         shift = _pool_shift(pool, layers[one.input.shape[-1]], one.input.shape)
+        if function is pool_function:
+            old_gain = pool.constant_gain
     if module is None:
         held[0].put(replacement)
     else:
         substitute(model, module, replacement)
-    return Change(site=site, became=plan.name, shift=shift)
+    scale = next(iter(layers.values())).constant_gain / old_gain
+    return Change(site=site, became=plan.name, shift=shift, scale=scale, loses_signs=plan.loses_signs)
 
 
 def _pool_shift(pool: Pool, layer: Downsample, shape: Sequence[int]) -> Shift:

@@ -17,6 +17,7 @@ from strideflax.kernels.padding import pad_border, take_every
 from strideflax.operators.base import Downsample, Stochastic
 from strideflax.operators.geometry import BORDERS, per_axis
 from strideflax.operators.strided import he_normal
+from strideflax.tracing.holders import modules
 from strideflax.window import Window, extent
 
 
@@ -154,12 +155,25 @@ def window_start(window: Window) -> tuple[float, ...]:
     return tuple((k_e - 1) / 2 - low for k_e, (low, _) in zip(window.extent, window.pads, strict=True))
 
 
-def is_plain(kind: type[nnx.Conv]) -> bool:
-    """Return whether convolutions of a class compute what `flax.nnx.Conv` does: it is that, or adds an ``__init__`` alone."""
+def own_names(kind: type[nnx.Conv]) -> list[str]:
+    """Return what a class of convolutions adds to `flax.nnx.Conv`, which it would lose by `install`, its ``__init__`` apart."""
+    found = []
     for base in kind.__mro__[: kind.__mro__.index(nnx.Conv)]:
-        if not issubclass(base, nnx.Conv) or set(vars(base)) & {"__call__", "__getattr__", "__getattribute__"}:
-            return False
-    return True
+        for name, value in vars(base).items():
+            is_special = name.startswith("__") and not callable(value)
+            if not (is_special or name == "__init__" or name.startswith("_pytree__") or name == "_abc_impl"):
+                found.append(name)
+    return found
+
+
+def is_stacked(model: nnx.Module) -> bool:
+    """Return whether a convolution or a linear layer has weights of several, in axes before its own."""
+    for _, module in modules(model):
+        if isinstance(module, nnx.Conv) and module.kernel.ndim > len(module.kernel_size) + 2:
+            return True
+        if isinstance(module, nnx.Linear) and module.kernel.ndim > 2:
+            return True
+    return False
 
 
 def kind_before(layer: Downsample) -> type[SampledConv]:
@@ -183,6 +197,8 @@ def install(conv: nnx.Conv, layer: Downsample, kind: type[SampledConv]) -> None:
 
     So a shared convolution stays shared, and no path to its weights changes.
     """
+    if not isinstance(conv, SampledConv):
+        conv.class_before = type(conv)  # type: ignore[attr-defined]
     conv.__class__ = kind
     conv.downsample = layer  # type: ignore[attr-defined]
     if kind is ConvThenDownsample:
@@ -196,8 +212,8 @@ def give_back_stride(conv: nnx.Conv) -> None:
     """Undo `install`."""
     if isinstance(conv.conv_general_dilated, StrideOne):
         conv.conv_general_dilated = conv.conv_general_dilated.convolve
-    del conv.downsample  # type: ignore[attr-defined]
-    conv.__class__ = nnx.Conv
+    conv.__class__ = conv.class_before  # type: ignore[attr-defined]
+    del conv.downsample, conv.class_before  # type: ignore[attr-defined]
 
 
 def redraw(conv: nnx.Conv, in_features: int, rngs: nnx.Rngs | None) -> None:

@@ -34,6 +34,11 @@ class Pool:
         """Size of the map that comes out."""
         return self.output[-1 - self.window.axes : -1]
 
+    @property
+    def constant_gain(self) -> float:
+        """What it makes of a map of ones away from the border."""
+        return float(math.prod(self.window.size)) if self.kind == "sum_pool" else 1.0
+
     def is_global(self) -> bool:
         """Whether a single pixel comes out."""
         return math.prod(self.output_size) == 1

@@ -1,14 +1,15 @@
 """Another operator wherever a network downsamples, in a network that somebody else wrote."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
 from typing import Any, TypeAlias
 
 from flax import nnx
 
-from strideflax.operators.base import Downsample
+from strideflax.operators.base import Downsample, check_rngs
 from strideflax.operators.table import Operator, operator_entry
 from strideflax.surgery.change import Plan, change_site
+from strideflax.surgery.convolutions import is_stacked
 from strideflax.surgery.report import SurgeryReport, state_paths
 from strideflax.surgery.site import Site
 from strideflax.surgery.sites import find_sites
@@ -61,7 +62,8 @@ def replace_downsampling(
         TypeError: a model that is no Flax NNX module.
     """
     check_module(model)
-    plan = Plan(_entry(operator), placement, window, padding, keep_weights, rngs)
+    check_rngs(rngs)
+    plan = Plan(_entry(operator), placement, window, padding, keep_weights, rngs, is_stacked(model))
     old_paths = state_paths(model)
     new = nnx.clone(model)
     before = None if example is None else trace(new, example, call)
@@ -102,7 +104,9 @@ def _chosen(sites: Sequence[Site], where: Where) -> set[str]:
         return {site.path for site in sites}
     if callable(where):
         return {site.path for site in sites if where(site)}
-    patterns = [where] if isinstance(where, str) else list(where)
+    patterns = [where] if isinstance(where, str) else where
+    if not isinstance(patterns, Iterable) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ValueError(f"where must be a pattern of paths, a list of them or a function of a site, got {where!r}")
     chosen = set()
     for pattern in patterns:
         found = {site.path for site in sites if fnmatch(site.path, pattern)}

@@ -1,10 +1,12 @@
 """What a surgery replaced, what it left and why, and where each weight of the network before stands after it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import jax
+import numpy as np
 from flax import nnx
 
 from strideflax.surgery.site import INSIDE, Site
@@ -14,6 +16,8 @@ from strideflax.tracing.table import Shown, TextTable, numbers_text
 from strideflax.wording import quantity
 
 Shift: TypeAlias = tuple[float, ...] | None  # per axis, in pixels
+SCALE = "scale: a constant map comes out as many times as large as before; the weights behind it expect the old size."
+SIGNS = "Nothing negative comes out of this operator: it is meant to stand behind a ReLU."
 StatePath: TypeAlias = tuple[Any, ...]  # names of attributes and numbers in lists, from the model to a variable
 
 
@@ -29,6 +33,9 @@ class Change:
         redrawn: the convolution's weights are new.
         shift: by how many pixels of its own input its outputs' centres move; None if that is not known without an example, or
             depends on the image.
+        scale: what becomes of a constant map, over what became of it before: 2 doubles the features that the weights behind it
+            were trained on. Away from the border, with what the operator learns as it is drawn.
+        loses_signs: the operator's results are never negative.
         macs: multiply-adds of one image after, None without an example.
     """
 
@@ -38,14 +45,22 @@ class Change:
     placement: str = ""
     redrawn: bool = False
     shift: Shift = None
+    scale: float = 1.0
+    loses_signs: bool = False
     macs: int | None = None
+
+    @property
+    def changes_scale(self) -> bool:
+        """Whether a constant map comes out in another size than before."""
+        return not math.isclose(self.scale, 1, rel_tol=1e-5)
 
     @property
     def text(self) -> str:
         """What became of it in words, e.g. "blur_pool after"."""
         if not self.became:
             return f"stays: {self.site.words if self.reason == self.site.obstacle else self.reason}"
-        return " ".join(filter(None, (self.became, self.placement, "(new weights)" if self.redrawn else "")))
+        scale = f"(scale × {self.scale:.3g})" if self.changes_scale else ""
+        return " ".join(filter(None, (self.became, self.placement, "(new weights)" if self.redrawn else "", scale)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +71,14 @@ class SurgeryReport(Shown):
         changes: one per site, in order of computation.
         paths: for each variable of the network before, by its path, its path after; None if it is gone or drawn anew.
         added: paths of the variables that the network before did not have, or that were drawn anew.
+        shapes: of the variables of the network before, by their paths.
         macs_before, macs_after: multiply-adds of one image, None without an example.
     """
 
     changes: tuple[Change, ...]
     paths: Mapping[StatePath, StatePath | None]
     added: tuple[StatePath, ...]
+    shapes: Mapping[StatePath, tuple[int, ...]]
     macs_before: int | None = None
     macs_after: int | None = None
 
@@ -82,12 +99,19 @@ class SurgeryReport(Shown):
             paths[path] = None if is_new else path
         added = tuple(path for path in new if paths.get(path) is None)
         if before is None or after is None:
-            return cls(changes=tuple(changes), paths=paths, added=added)
+            return cls(changes=tuple(changes), paths=paths, added=added, shapes=old)
         with_macs = []
         for change in changes:
             macs = after.macs_within(change.site.path) if change.became else change.site.macs
             with_macs.append(Change(**{**vars(change), "macs": macs}))
-        return cls(changes=tuple(with_macs), paths=paths, added=added, macs_before=before.macs, macs_after=after.macs)
+        return cls(
+            changes=tuple(with_macs),
+            paths=paths,
+            added=added,
+            shapes=old,
+            macs_before=before.macs,
+            macs_after=after.macs,
+        )
 
     @property
     def replaced(self) -> tuple[Change, ...]:
@@ -107,17 +131,21 @@ class SurgeryReport(Shown):
             nnx.update(new_model, report.converted(checkpoint))
 
         Args:
-            state: `flax.nnx.state` of the network before, or nested dicts of the same names, as `flax.nnx.to_pure_dict` makes.
+            state: `flax.nnx.state` of the network before, or nested dicts of the same names, as `flax.nnx.to_pure_dict` makes;
+                numbers of lists may be words, as in a file.
 
         Raises:
-            ValueError: a variable that the network before did not have.
+            ValueError: a variable that the network before did not have, or had in another shape.
         """
+        known = {path_name(path): path for path in self.paths}
         flat = {}
-        for path, value in _flat(state).items():
-            if path not in self.paths:
-                raise ValueError(
-                    f"the network before has no {path_name(path)}; it has {path_name(next(iter(self.paths)))}, ..."
-                )
+        for given, value in _flat(state).items():
+            name = path_name(given)
+            if name not in known:
+                raise ValueError(f"the network before has no {name}; it has {next(iter(known), 'no variables')}, ...")
+            path = known[name]
+            if np.shape(value) != self.shapes[path]:
+                raise ValueError(f"{name} has shape {self.shapes[path]} in the network before, got {np.shape(value)}")
             new_path = self.paths[path]
             if new_path is not None:
                 flat[new_path] = value
@@ -133,6 +161,10 @@ class SurgeryReport(Shown):
         if any(change.site.source for change in self.left):
             table.note(INSIDE)
         table.note(f"{len(self.replaced)} of {len(self.changes)} sites replaced; {len(self.added)} new variables")
+        if any(change.changes_scale for change in self.replaced):
+            table.note(SCALE)
+        if any(change.loses_signs for change in self.replaced):
+            table.note(SIGNS)
         if self.macs_before is not None and self.macs_after is not None:
             table.note(
                 f"MACs of one image: {self.macs_before:,} before, {self.macs_after:,} after "

@@ -7,8 +7,8 @@ from flax import nnx
 
 from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import per_axis
-from strideflax.operators.table import DOWNSAMPLERS
-from strideflax.surgery.convolutions import SampledConv, conv_window, is_plain, window_start
+from strideflax.operators.table import operator_name
+from strideflax.surgery.convolutions import SampledConv, conv_window, own_names, window_start
 from strideflax.surgery.pool_replacement import PoolReplacement
 from strideflax.surgery.pools import pool_of
 from strideflax.surgery.site import DownsamplingSites, Site
@@ -111,8 +111,9 @@ def _conv_site(path: str, conv: nnx.Conv, traced: Trace | None) -> Site:
 
 def _conv_obstacle(conv: nnx.Conv) -> str:
     """Return what keeps a strided convolution from being replaced."""
-    if not isinstance(conv, SampledConv) and not is_plain(type(conv)):
-        return f"{type(conv).__name__} is not called as nnx.Conv"
+    own = [] if isinstance(conv, SampledConv) else own_names(type(conv))
+    if own:
+        return f"{type(conv).__name__} would lose what it adds to nnx.Conv: {', '.join(own)}"
     if len(conv.kernel_size) not in AXES:
         return f"{len(conv.kernel_size)} spatial axes, and the operators take 1 to 3"
     if max(per_axis(conv.input_dilation or 1, len(conv.kernel_size), "input_dilation")) > 1:
@@ -133,14 +134,6 @@ def _operator_site(path: str, operator: Downsample, traced: Trace | None) -> Sit
         obstacle=f"{name} is a convolution itself: choose another where it is built" if operator.convolves else "",
         **_traced_fields(path, called, traced),
     )
-
-
-def operator_name(kind: type[Downsample]) -> str:
-    """Return the name of an operator in the table, or of its class."""
-    for name, entry in DOWNSAMPLERS.items():
-        if kind in (entry.main, entry.shortcut):
-            return name
-    return kind.__name__
 
 
 def _replaced_pool_sites(path: str, module: PoolReplacement, traced: Trace | None) -> Iterator[Site]:

@@ -101,6 +101,20 @@ def test_the_output_is_every_s_th_pixel_of_the_dense_map_and_phase_the_centre_of
 
 
 @every_operator
+def test_a_batch_of_no_images_has_no_maps(name):
+    def answer(x):
+        return build(name)(x)
+
+    assert jax.eval_shape(answer, jax.ShapeDtypeStruct((0, 8, 8, 1), jnp.float32)).shape[:3] == (0, 4, 4)
+
+
+def test_streams_that_are_none_are_refused():
+    for name in ("blur_pool", "conv_pool", "stochastic_pool"):
+        with pytest.raises(ValueError, match=r"rngs must be flax.nnx.Rngs\(seed\) or None, got 0"):
+            downsampler(name)(1, rngs=0)
+
+
+@every_operator
 def test_bfloat16_stays(name):
     operator = build(name, padding=MODULE_PADDINGS[0])
     x = jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.bfloat16)
@@ -171,3 +185,11 @@ def test_an_input_of_another_shape_is_refused(name, shape):
     for use in (operator, partial(operator, train=True, key=jax.random.key(0)), operator.dense):
         with pytest.raises(ValueError, match=message):
             use(jnp.ones(shape))
+
+
+@pytest.mark.parametrize("name", [name for name in DOWNSAMPLERS if not downsampler(name).convolves])
+def test_what_becomes_of_a_constant_is_what_the_operator_says(name):
+    operator = build(name)
+    y = np.asarray(operator(jnp.concatenate([jnp.ones((1, 12, 12, 1)), -jnp.ones((1, 12, 12, 1))])))[:, 3, 3, 0]
+    assert y[0] == pytest.approx(operator.constant_gain, rel=1e-5)
+    assert (y[1] < 0) is np.bool_(operator.signed)

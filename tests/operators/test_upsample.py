@@ -26,6 +26,7 @@ from strideflax import (
     upsampler,
     way_back,
 )
+from strideflax.operators import BlurPool
 from strideflax.operators.geometry import MODULE_PADDINGS
 
 every_upsampler = pytest.mark.parametrize("name", list(UPSAMPLERS))
@@ -374,6 +375,20 @@ def test_a_ramp_comes_back_to_its_place(name, padding):
     up = way_back(name, down, (16, 12))
     y = np.asarray(up(down(jnp.asarray(ramp)) / gain, size=(16, 12)))
     np.testing.assert_allclose(y[:, 4:11, 4:8], ramp[:, 4:11, 4:8], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("max_pool", BlurPool(2), (7, 7)), "layer must be the operator max_pool, MaxPool, got BlurPool"),
+        (("blur_pool", None, (7, 7)), "layer must be the operator blur_pool, BlurPool, got NoneType"),
+        (("blur_pool", BlurPool(2), (7,)), r"map_size must be an int >= 1 or 2 of them .*, got \(7,\)"),
+        (("blur_pool", BlurPool(2), (7, 7.5)), r"map_size must be .*, got \(7, 7.5\)"),
+    ],
+)
+def test_a_way_back_of_something_else_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        way_back(*arguments)
 
 
 def test_every_downsampler_has_a_way_back():

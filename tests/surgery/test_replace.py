@@ -183,6 +183,30 @@ def test_a_shared_layer_stays_shared():
     assert jax.eval_shape(new, x) == jax.eval_shape(model, x)
 
 
+def test_the_report_says_how_the_scale_of_the_features_changes():
+    x = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+    for operator, scale, sign in (
+        ("l2_pool", 2, True),
+        ("max_avg", 2, False),
+        ("haar_low", 2, False),
+        ("lip", 1, False),
+    ):
+        _, report = shape_and_report(nets.made(nets.Tiny), operator)
+        assert [change.scale for change in report.replaced] == pytest.approx([scale] * 3)
+        assert ("(scale × 2)" in str(report)) is ("as large as before" in str(report)) is (scale == 2)
+        assert ("Nothing negative" in str(report)) is sign
+    sum_pool = Holder(lambda x: lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"))
+    doubled, report = replace_downsampling(sum_pool, "haar_low", x)
+    assert report.changes[0].scale == pytest.approx(0.5)
+    _, report = replace_downsampling(doubled, "avg_pool", x)
+    assert report.changes[0].scale == pytest.approx(0.5)
+    conv = Holder(strided(kernel_size=(3, 3), strides=2))
+    x = jax.ShapeDtypeStruct((2, 8, 8, 4), jnp.float32)
+    doubled, _ = replace_downsampling(conv, "max_avg", x)
+    assert replace_downsampling(doubled, "strided_conv", x)[1].changes[0].scale == 0.5
+    assert replace_downsampling(doubled, "l2_pool", x)[1].changes[0].scale == 1
+
+
 @pytest.mark.parametrize("axes", [1, 3])
 def test_other_ranks(axes: int):
     model = nets.made(nets.Line, axes)
@@ -281,6 +305,10 @@ def test_a_checkpoint_of_the_network_before_is_loaded():
     np.testing.assert_array_equal(drawn.head.kernel[...], trained.head.kernel[...])
     with pytest.raises(ValueError, match="the network before has no other/kernel"):
         report.converted({"other": {"kernel": 1}})
+    with pytest.raises(ValueError, match=r"^head/bias has shape \(5,\) in the network before, got \(7,\)$"):
+        report.converted({"head": {"bias": np.zeros(7)}})
+    as_words = report.converted({"blocks": {"1": {"conv1": {"kernel": np.ones((3, 3, 8, 16))}}}})
+    assert as_words["blocks"][1]["conv1"]["kernel"].shape == (3, 3, 8, 16)
 
 
 def test_what_was_replaced_is_fine_tuned_with_its_operators():
@@ -327,6 +355,13 @@ def test_an_ensemble_by_vmap():
         jax.random.split(jax.random.key(0), 3),
     )
     assert made_inside.first.kernel.shape == (3, 3, 3, 4)
+    blurred, report = replace_downsampling(models, "max_blur", where="second")
+    assert len(report.replaced) == 1
+    assert blurred.first.kernel.shape == (3, 3, 3, 4)
+    for options in ({"operator": "gem_pool"}, {"operator": "blur_pool", "keep_weights": False}):
+        _, report = replace_downsampling(models, **options, rngs=nnx.Rngs(0))
+        assert len(report.left) == 2
+        assert report.left[0].reason.endswith("the model's are stacked: replace within the function that nnx.vmap maps")
 
 
 def test_where_and_min_channels_choose():
@@ -448,6 +483,9 @@ def test_a_pool_called_with_another_stride_stays():
         ({"operator": "blurpool"}, "unknown downsampling operator 'blurpool'"),
         ({"operator": 3}, "must be a name of strideflax.DOWNSAMPLERS or a Downsample class, got 3"),
         ({"operator": "blur_pool", "placement": "behind"}, "placement must be one of after, before, got 'behind'"),
+        ({"operator": "blur_pool", "rngs": 0}, r"rngs must be flax.nnx.Rngs\(seed\) or None, got 0"),
+        ({"operator": "blur_pool", "where": 3}, "where must be a pattern of paths, .*, got 3"),
+        ({"operator": "blur_pool", "where": ["stem", 3]}, r"where must be .*, got \['stem', 3\]"),
         ({"operator": "gem_pool", "rngs": None, "padding": "VALID"}, "padding must be one of"),
     ],
 )

@@ -75,6 +75,13 @@ class OwnCall(nnx.Conv):
         return super().__call__(inputs) + 1
 
 
+class OwnMethod(nnx.Conv):
+    gain = 2.0
+
+    def norm(self):
+        return jnp.linalg.norm(self.kernel[...])
+
+
 class OwnInit(nnx.Conv):
     def __init__(self, *, rngs: nnx.Rngs):
         super().__init__(4, 4, (3, 3), strides=2, rngs=rngs)
@@ -83,6 +90,7 @@ class OwnInit(nnx.Conv):
 class Unusual(nnx.Module):
     def __init__(self, *, rngs: nnx.Rngs):
         self.own_call = OwnCall(4, 4, (3, 3), strides=2, rngs=rngs)
+        self.own_method = OwnMethod(4, 4, (3, 3), strides=2, rngs=rngs)
         self.own_init = OwnInit(rngs=rngs)
         self.up_and_down = nnx.Conv(4, 4, (3, 3), strides=2, input_dilation=3, padding=1, rngs=rngs)
         self.operator = MaxPool(4)
@@ -91,15 +99,16 @@ class Unusual(nnx.Module):
         self.whole = lambda x: nnx.avg_pool(x, x.shape[1:3], (2, 2))
 
     def __call__(self, x, *, train):
-        x = self.operator(self.up_and_down(self.own_init(self.own_call(x))))
+        x = self.operator(self.up_and_down(self.own_init(self.own_method(self.own_call(x)))))
         return self.whole(self.relu_too(x)) if not train else x
 
 
 def test_each_obstacle_is_said():
-    example = jax.ShapeDtypeStruct((1, 32, 32, 4), jnp.float32)
+    example = jax.ShapeDtypeStruct((1, 64, 64, 4), jnp.float32)
     sites = downsampling_sites(nets.made(Unusual), example, call=lambda model, x: model(x, train=False))
     obstacles = {site.path: site.obstacle for site in sites}
-    assert obstacles.pop("own_call") == "OwnCall is not called as nnx.Conv"
+    assert obstacles.pop("own_call") == "OwnCall would lose what it adds to nnx.Conv: __call__"
+    assert obstacles.pop("own_method") == "OwnMethod would lose what it adds to nnx.Conv: gain, norm"
     assert "dilated" in obstacles.pop("up_and_down")
     assert obstacles.pop("relu_too") == "a function inside a __call__"  # it is more than a pool
     assert obstacles == {"own_init": "", "operator": "", "never": ""}  # and a mean of all is no downsampling
@@ -143,3 +152,11 @@ def test_without_an_example_layers_are_found():
 def test_an_unknown_site_is_answered_with_the_known():
     with pytest.raises(KeyError, match="no site 'nowhere'; there are "):
         downsampling_sites(nets.made(nets.ResNet))["nowhere"]
+
+
+def test_a_class_of_convolutions_comes_back_with_the_stride():
+    model = nets.made(Unusual)
+    new, _ = replace_downsampling(model, "blur_pool", where="own_init")
+    back, _ = replace_downsampling(new, "strided_conv", where="own_init")
+    assert type(back.own_init) is OwnInit
+    assert nnx.graphdef(back) == nnx.graphdef(model)
