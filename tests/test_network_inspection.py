@@ -12,6 +12,7 @@ from surgery import nets
 import strideflax
 from strideflax.inspection import inspect_model
 from strideflax.model import ModelConfig, StemConfig, abstract_model
+from strideflax.operators import BlurPool
 from strideflax.surgery import replace_downsampling
 
 EXAMPLE = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.float32)
@@ -103,6 +104,86 @@ def test_a_border_moves_where_an_output_is_centred():
         4,
         -2,
     )  # two of its pixels before, and the middle of three taps
+
+
+class Normed(nnx.Module):
+    """Two convolutions with a norm between them, and a mean at the end."""
+
+    def __init__(self, norm, *, rngs: nnx.Rngs):
+        self.first = nnx.Conv(3, 4, (3, 3), strides=2, rngs=rngs)
+        self.norm = norm(4, rngs=rngs)
+        self.second = nnx.Conv(4, 4, (3, 3), padding="CIRCULAR", rngs=rngs)
+        self.head = nnx.Linear(4, 2, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.second(nnx.relu(self.norm(self.first(x)))).mean((1, 2)))
+
+
+NORMS = {
+    "layer": (nnx.LayerNorm, False),
+    "root_mean_square": (nnx.RMSNorm, False),
+    "batch_in_evaluation": (partial(nnx.BatchNorm, use_running_average=True), False),
+    "batch_in_training": (nnx.BatchNorm, True),
+    "group": (partial(nnx.GroupNorm, num_groups=2), True),
+    "instance": (nnx.InstanceNorm, True),
+}
+
+
+@pytest.mark.parametrize(("norm", "whole"), NORMS.values(), ids=NORMS)
+def test_a_field_goes_through_a_norm_which_may_see_the_whole_map(norm, whole):
+    found = strideflax.inspect(nnx.eval_shape(lambda: Normed(norm, rngs=nnx.Rngs(0))), EXAMPLE)
+    first, normed, second = (layer.fields[0] for layer in found.layers[:3])
+    assert (first.size, first.whole) == (3, False)
+    assert (normed.size, normed.jump, normed.start, normed.whole) == (3, 2, 1, whole)
+    assert (second.size, second.jump, second.start, second.whole) == (7, 2, 1, whole)
+    assert found.layers[3].fields is None  # of the mean over the map
+    assert ("7+" in str(found)) is ("every other pixel" in str(found)) is whole
+    assert found.misaligned == ()  # a border from the other side is no path of its own
+
+
+def test_a_field_ends_where_positions_are_mixed_in_the_same_shape():
+    for mix in (
+        lambda x: jnp.cumsum(x, 1),
+        lambda x: x[:, ::-1],
+        lambda x: jnp.einsum("bhwc,hk->bkwc", x, jnp.eye(32)),
+    ):
+        model = nnx.Sequential(mix, nnx.Conv(3, 4, (3, 3), rngs=nnx.Rngs(0)))
+        assert strideflax.inspect(model, EXAMPLE).layers[-1].fields is None
+
+
+def test_a_layer_that_is_the_whole_model_is_one_row_and_one_site():
+    conv = nnx.eval_shape(lambda: nnx.Conv(3, 4, (3, 3), strides=2, rngs=nnx.Rngs(0)))
+    for model, kind in ((conv, "Conv"), (BlurPool(3), "BlurPool")):
+        (row,) = strideflax.inspect(model, EXAMPLE).layers
+        assert (row.path, row.kind, row.fields[0].size) == ("model", kind, 3)
+        (site,) = strideflax.downsampling_sites(model, EXAMPLE)
+        assert (site.path, site.obstacle, site.output[1:3]) == ("model", "", (16, 16))
+    new, _ = replace_downsampling(conv, "max_blur", EXAMPLE)
+    assert nnx.eval_shape(lambda model, x: model(x), new, EXAMPLE).shape == (4, 16, 16, 4)
+    _, report = replace_downsampling(BlurPool(3), "max_pool", EXAMPLE)
+    assert report.left[0].reason == "it is the whole model: build the other operator in its place"
+
+
+@pytest.mark.parametrize(
+    ("example", "got"),
+    [
+        (None, "got None"),
+        (3, "got 3"),
+        ([[1.0]], "got a list"),
+        ((EXAMPLE, EXAMPLE), "got a tuple"),
+        (jax.ShapeDtypeStruct((), jnp.float32), "got a number without axes"),
+    ],
+)
+def test_an_example_that_is_no_image_is_refused(example, got):
+    for function in (strideflax.inspect, partial(replace_downsampling, operator="blur_pool")):
+        if example is None and function is not strideflax.inspect:
+            continue
+        with pytest.raises(TypeError, match=rf"^example must .*{got}$"):
+            function(nets.made(nets.ResNet), example=example)
+    two = strideflax.inspect(
+        nets.made(nets.Line, 2), (EXAMPLE, 1 * jnp.ones(3)), call=lambda model, pair: model(pair[0])
+    )
+    assert two.layers
 
 
 class Repeated(nnx.Module):

@@ -28,7 +28,7 @@ from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import per_axis
 from strideflax.operators.interpolate import LinearUpsample
 from strideflax.operators.receptive_field import Field, WindowPass, merge_fields, receptive_fields
-from strideflax.operators.table import DOWNSAMPLERS
+from strideflax.operators.table import operator_name
 from strideflax.window import Window
 
 
@@ -149,13 +149,7 @@ def _operator_name(layer: Downsample) -> str:
     """Return the operator's name in the table, or "conv" for a convolution without a stride."""
     if layer.convolves and max(layer.stride) == 1:
         return "conv"
-    shortcut_of = []
-    for name, entry in DOWNSAMPLERS.items():
-        if type(layer) is entry.main:
-            return name
-        if type(layer) is entry.shortcut:
-            shortcut_of.append(name)
-    return shortcut_of[0] if len(shortcut_of) == 1 else type(layer).__name__.lower()
+    return operator_name(type(layer)).lower()
 
 
 def _unchanged(name: str, operator: str, before: Layer) -> Layer:

@@ -11,7 +11,7 @@ from strideflax.inspection.record import Layer
 from strideflax.model.decoder import Fields
 from strideflax.operators.interpolate import LinearUpsample
 from strideflax.operators.receptive_field import Field, merge_fields
-from strideflax.operators.table import UPSAMPLERS
+from strideflax.operators.table import operator_name
 from strideflax.operators.upsample import Upsample
 
 
@@ -23,11 +23,10 @@ def upsampled(layer: Upsample, name: str, before: Layer, size: tuple[int, int], 
         jump = field.jump // step
         start = field.start - phase * jump
         fields.append(Field(size=field.size + (taps - 1) * jump, jump=jump, start=start))
-    operators = [name for name, operator in UPSAMPLERS.items() if type(layer) is operator]
     return replace(
         before,
         name=name,
-        operator=f"{operators[0]}_up" if operators else type(layer).__name__.lower(),
+        operator=f"{operator_name(type(layer)).lower()}_up",
         output=(*size, layer.out_features),
         fields=tuple(fields),
         params=params,

@@ -15,6 +15,8 @@ from strideflax.tracing.recorder import Call, ModelCall, Trace, call_model, trac
 from strideflax.tracing.table import Shown, TextTable, numbers_text, shape_text
 from strideflax.wording import counted, quantity
 
+WHOLE = "+: and every other pixel, by a mean over the map: a norm in training, a norm over space, a squeeze."
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkLayer:
@@ -24,7 +26,8 @@ class NetworkLayer:
         path: in the network, e.g. "layer1/blocks/0/conv1".
         kind: its class, or the function's name.
         output: shape of what its first call answers, without the batch; None if that is no array.
-        fields: receptive field, jump and start of its outputs per axis, in pixels of the example; None if not known.
+        fields: receptive field, jump and start of its outputs per axis, in pixels of the example; None if not known. A field
+            with ``whole`` sees all other pixels as well, through a mean over the map.
         params: learned numbers, of a shared layer at its first path.
         macs: multiply-adds of one image, of all its calls.
         output_bytes: of all its calls' outputs for one image.
@@ -89,6 +92,8 @@ class NetworkInspection(Shown):
             share = f"{self.rest_macs / self.macs:.1%}"
             table.add("(functions)", "", "", "", "", "", "", quantity(self.rest_macs), share, "")
         table.note(f"{self.params:,} parameters, {self.macs:,} MACs of one image")
+        if any(layer.fields and layer.fields[0].whole for layer in self.layers):
+            table.note(WHOLE)
         for meeting in self.misaligned:
             where = ": ".join(filter(None, (meeting.layer, meeting.source)))
             table.note(f"misaligned by {numbers_text(meeting.shift)} px of the image: {where}")
@@ -101,7 +106,7 @@ def _field_cells(fields: Fields) -> tuple[str, str, str]:
     if not fields:
         return "", "", ""
     return (
-        numbers_text([field.size for field in fields]),
+        numbers_text([field.size for field in fields]) + ("+" if fields[0].whole else ""),
         numbers_text([field.jump for field in fields]),
         numbers_text([field.start for field in fields]),
     )

@@ -1,12 +1,13 @@
 """What every map of a traced network sees of the image: receptive fields, jumps and alignment, carried through its equations.
 
 Convolutions, window reductions, slices and paddings move a field, what is computed pixel by pixel keeps it, and where two
-maps meet the field covers both. Anything else (a mean over the map, a reshaped one, a loop) ends it: not known.
+maps meet the field covers both. What is normalised by a mean over the map sees all of it besides. Anything else (a reshaped
+map, a loop) ends it: not known.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from strideflax.operators.base import Downsample
 from strideflax.operators.receptive_field import Field, merge_fields, receptive_fields
@@ -15,9 +16,13 @@ from strideflax.tracing.steps import Step, inner_programs, scopes_of, source_of,
 
 # Per spatial axis; empty where it is not known, and None of what does not depend on the image.
 Fields: TypeAlias = tuple[Field, ...] | None
+STATISTIC: Fields = (Field(size=0, jump=0, whole=True),)  # of what is one number for the whole map, as its mean
 
 MERGES = {"add", "sub", "mul", "concatenate", "max", "min", "select_n", "add_any"}
 OPAQUE = {"scan", "while", "cond"}
+# They may bring pixels from anywhere, and do not say so by the shape of what comes out.
+MOVES = {"gather", "scatter", "dynamic_slice", "dynamic_update_slice", "rev", "sort", "fft"}
+MOVES |= {"cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +82,7 @@ def _carry(
             continue
         if () in operands and len(programs) != 1:
             outputs = [()] * len(equation.outvars)
-        elif operator is not None and any(operands):
+        elif operator is not None and any(map(_is_map, operands)):
             entered = entered or _entry_of(equation, operands)
             outputs = [_in_operator(traced.operators[operator], entered, equation)] * len(equation.outvars)
         elif len(programs) == 1 and equation.primitive.name not in OPAQUE and len(programs[0].invars) == len(operands):
@@ -89,14 +94,19 @@ def _carry(
         known.update(zip(equation.outvars, outputs, strict=True))
         for scope in here:
             if scope in traced.layer_scopes:
-                found.layers[traced.layer_scopes[scope]] = outputs[0]
+                found.layers[traced.layer_scopes[scope]] = outputs[0] if _is_map(outputs[0]) else ()
     return [None if hasattr(variable, "val") else known.get(variable) for variable in jaxpr.outvars]
 
 
 def _entry_of(equation: Any, operands: list[Fields]) -> tuple[tuple[Field, ...], tuple[int, ...]]:
     """Return the field and the size of the first map that an equation takes."""
-    before = next(fields for fields in operands if fields)
+    before = next(fields for fields in operands if _is_map(fields))
     return before, tuple(equation.invars[operands.index(before)].aval.shape[1:-1])
+
+
+def _is_map(fields: Fields) -> TypeGuard[tuple[Field, ...]]:
+    """Return whether these are the fields of a map, and known."""
+    return bool(fields) and fields != STATISTIC
 
 
 def _in_operator(
@@ -118,9 +128,11 @@ def _in_operator(
 def _after(equation: Any, step: Step | None, operands: list[Fields]) -> Fields:
     """Return the field of an equation's output."""
     name = equation.primitive.name
-    if () in operands or name in OPAQUE:
+    if () in operands or name in OPAQUE | MOVES:
         return ()
-    before = next(fields for fields in operands if fields)
+    if not any(map(_is_map, operands)):
+        return STATISTIC
+    before = next(fields for fields in operands if _is_map(fields))
     shape, output = (
         tuple(variable.aval.shape) for variable in (equation.invars[operands.index(before)], equation.outvars[0])
     )
@@ -140,15 +152,31 @@ def _after(equation: Any, step: Step | None, operands: list[Fields]) -> Fields:
         return tuple(_moved(one, offset) for one, offset in zip(before, offsets[1:-1], strict=True))
     if name == "concatenate" and 0 < equation.params["dimension"] < len(shape) - 1:
         return _beside(equation, operands)
-    if len(output) != len(shape) or output[1:-1] != shape[1:-1]:
+    spatial = range(1, 1 + len(before))
+    if name.startswith(("reduce_", "arg")) and not {0, *spatial}.isdisjoint(equation.params["axes"]):
+        return STATISTIC if set(spatial) <= set(equation.params["axes"]) else ()
+    if _mixes_positions(equation, spatial) or output[1 : 1 + len(before)] != shape[1 : 1 + len(before)]:
         return ()
     merged = before
     for other in operands:
-        if other is not None and other is not before:
+        if other == STATISTIC:
+            merged = tuple(replace(one, whole=True) for one in merged)
+        elif other is not None and other is not before:
             if len(other) != len(merged) or any(a.jump != b.jump for a, b in zip(merged, other, strict=True)):
                 return ()
             merged = tuple(merge_fields(a, b)[0] for a, b in zip(merged, other, strict=True))
     return merged
+
+
+def _mixes_positions(equation: Any, spatial: range) -> bool:
+    """Return whether a product or a transposition brings pixels of other places together, though sizes may agree."""
+    name = equation.primitive.name
+    if name == "transpose":
+        return tuple(equation.params["permutation"][1 : spatial.stop]) != tuple(spatial)
+    if name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        return not set(spatial).isdisjoint(contracted)
+    return name == "conv_general_dilated"  # without a window: a transposed one
 
 
 def _beside(equation: Any, operands: list[Fields]) -> Fields:
@@ -165,17 +193,19 @@ def _beside(equation: Any, operands: list[Fields]) -> Fields:
 
 
 def _moved(one: Field, pixels: int) -> Field:
-    return Field(size=one.size, jump=one.jump, start=one.start + pixels * one.jump)
+    return replace(one, start=one.start + pixels * one.jump)
 
 
 def _note_meeting(
     equation: Any, scopes: tuple[str, ...], operands: list[Fields], traced: Trace, found: FieldMap
 ) -> None:
     """Note where two maps of different fields meet."""
-    fields = [one for one in operands if one]
+    fields = [one for one in operands if _is_map(one)]
     if equation.primitive.name not in MERGES or len(fields) < 2 or fields[0] == fields[1]:
         return
     first, second = fields[:2]
+    if equation.primitive.name == "concatenate" and 0 < equation.params["dimension"] <= len(first):
+        return  # side by side, as a border is put around a map
     if len(first) != len(second) or any(a.jump != b.jump for a, b in zip(first, second, strict=True)):
         return
     shift = tuple(a.start - b.start for a, b in zip(first, second, strict=True))

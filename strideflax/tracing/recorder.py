@@ -2,7 +2,7 @@
 
 import functools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -100,7 +100,11 @@ def trace(model: Any, example: Any, call: ModelCall = call_model) -> Trace:
         model: any Flax NNX module, with weights or with shapes in place of them; or a function, which has no layers.
         example: its argument, an array or a `jax.ShapeDtypeStruct`, with the batch as the first axis.
         call: calls the model, if ``model(example)`` is not how it is called.
+
+    Raises:
+        TypeError: an example that is no array and no shape.
     """
+    _check_example(example, call)
     found = Trace(images=_images(example))
     state: Any = None
     if isinstance(model, nnx.Module):
@@ -118,20 +122,35 @@ def trace(model: Any, example: Any, call: ModelCall = call_model) -> Trace:
     return found
 
 
+def _check_example(example: Any, call: ModelCall) -> None:
+    """Raise TypeError unless ``example`` is an array or its shape; where ``call`` says how, several in a tuple or a dict."""
+    leaves = [example] if call is call_model else jax.tree.leaves(example)
+    if not leaves or not all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves):
+        raise TypeError(
+            "example must be an array or a jax.ShapeDtypeStruct, with more than one input a tuple of them and "
+            f"call=lambda model, inputs: model(*inputs); got {_described(example)}"
+        )
+    if not leaves[0].shape:
+        raise TypeError("example must have the batch as its first axis, got a number without axes")
+
+
+def _described(value: Any) -> str:
+    return f"a {type(value).__name__}" if isinstance(value, Sized) and not isinstance(value, str) else repr(value)
+
+
 def _images(example: Any) -> int:
-    shape = jax.tree.leaves(example)[0].shape
-    return shape[0] if shape else 1
+    return jax.tree.leaves(example)[0].shape[0]
 
 
 def _record(model: nnx.Module, found: Trace) -> None:
     """Let every layer of ``model`` note its calls in ``found`` and name the scope that it computes in.
 
-    The parts of an operator are no layers of their own.
+    The parts of an operator are no layers of their own. The model itself is a layer only if it is one of Flax's or ours.
     """
     functions = list(callables(model))
     operators: list[str] = []
     for name, module in list(modules(model)):
-        if module is model or any(name.startswith(f"{operator}/") for operator in operators):
+        if (module is model and not _is_layer(model)) or any(name.startswith(f"{operator}/") for operator in operators):
             continue
         if isinstance(module, Downsample):
             operators.append(name)
@@ -144,6 +163,11 @@ def _record(model: nnx.Module, found: Trace) -> None:
     for place in functions:
         found.layer_scopes[scope_of(place.name)] = place.name
         place.put(_recorded(place.value, Note(found, place.name)))
+
+
+def _is_layer(model: nnx.Module) -> bool:
+    """Return whether a whole model is a single layer: an operator of strideflax, or what Flax defines and no user."""
+    return isinstance(model, Downsample) or type(model).__module__.startswith("flax.nnx.nn.")
 
 
 def callables(model: nnx.Module) -> list[Place]:
