@@ -2,7 +2,7 @@
 
 ``predict`` is any traceable JAX function from images ``[batch, height, width, channels]`` to logits ``[batch, classes]``: a
 Flax NNX module, ``lambda x: net.apply(variables, x)`` of Linen, or plain JAX. Images are arrays of the type that it takes,
-floats or uint8.
+floats or uint8. A module is measured in evaluation, as by its ``.eval()``, whatever it is in, and stays as it is.
 
 ::
 

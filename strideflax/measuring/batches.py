@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 from jax.tree_util import Partial
 
-from strideflax.measuring.checks import check_images
+from strideflax.measuring.checks import check_count, check_images
 from strideflax.programs import Program
 
 ImageFunction: TypeAlias = Callable[[Array], Array]  # images [batch, height, width, channels] -> [batch, ...]
@@ -23,11 +23,26 @@ def no_progress(done: int, total: int) -> None:
 
 
 def as_pytree(function: ImageFunction) -> Partial:
-    """Return ``function`` as a pytree, which a jitted function takes as an argument; a module's weights are leaves."""
+    """Return ``function`` as a pytree, which a jitted function takes as an argument; a module's weights are leaves.
+
+    A module is measured in evaluation; see `in_evaluation`.
+    """
     if isinstance(function, nnx.Module):
-        graph, state = nnx.split(function)
+        graph, state = nnx.split(in_evaluation(function))
         return Partial(_call_merged, graph, state)
     return function if isinstance(function, Partial) else Partial(function)
+
+
+def in_evaluation(function: Any) -> Any:
+    """Return a module's copy in evaluation, as by its ``.eval()``, with the same weights; any other function as it is.
+
+    In training the answers would depend on which images share a batch, and statistics would move with them.
+    """
+    if not isinstance(function, nnx.Module):
+        return function
+    copy = nnx.merge(*nnx.split(function))
+    copy.eval()
+    return copy
 
 
 def _call_merged(graph: Any, state: Any, images: Array) -> Array:
@@ -51,9 +66,10 @@ def in_batches(
         progress: told the number of images done.
 
     Raises:
-        ValueError: no images, or an array that is not four-dimensional.
+        ValueError: no images, an array that is not four-dimensional, or a batch size under 1.
     """
     check_images(images)
+    check_count("batch_size", batch_size)
     function, count = as_pytree(function), len(images)
     batch_size = min(batch_size, count)
     outputs: list[np.ndarray] = []

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches, no_progress
-from strideflax.measuring.checks import check_images, check_logits
+from strideflax.measuring.checks import check_count, check_images, check_logits
 from strideflax.measuring.subject import Subject
 
 BINS = 15
@@ -50,8 +50,7 @@ def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int
         ValueError: logits or labels of another shape or type, a NaN, or a label that is not one of the classes.
     """
     check_logits(logits, labels)
-    if bins < 1:
-        raise ValueError(f"bins must be an int >= 1, got {bins}")
+    check_count("bins", bins)
     confidence = np.exp(log_probabilities(logits).max(-1))
     correct = np.argmax(logits, -1) == labels
     bin_of_image = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

@@ -1,15 +1,27 @@
 """What every measure asks of its arrays, so that a mistake is an error in one line and not a wrong number."""
 
+from typing import Any
+
 import numpy as np
+
+from strideflax.operators.geometry import is_int
 
 
 def check_images(images: np.ndarray, labels: np.ndarray | None = None) -> None:
     """Raise ValueError unless ``images`` is a batch of one image or more, with one whole number each in ``labels``."""
+    if not hasattr(images, "dtype"):
+        raise ValueError(f"images must be an array [n, height, width, channels], got a {type(images).__name__}")
     shape = np.shape(images)
     if len(shape) != 4 or 0 in shape:
         raise ValueError(f"images must have the shape [n, height, width, channels], none of them 0, got {list(shape)}")
     if labels is not None:
         check_labels(labels, shape[0])
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Raise ValueError unless ``value``, called ``name``, is a whole number of at least ``least``."""
+    if not is_int(value) or value < least:
+        raise ValueError(f"{name} must be an int >= {least}, got {value!r}")
 
 
 def check_labels(labels: np.ndarray, count: int) -> None:

@@ -13,8 +13,8 @@ from jax import Array
 from strideflax.config import Config
 from strideflax.data import Dataset, Split
 from strideflax.inspection import count_params
-from strideflax.measuring.batches import ImageFunction, Progress, as_pytree
-from strideflax.measuring.checks import check_images
+from strideflax.measuring.batches import ImageFunction, Progress, as_pytree, in_evaluation
+from strideflax.measuring.checks import check_count, check_images
 from strideflax.measuring.predictor import predictor
 from strideflax.measuring.subject import Subject
 from strideflax.measuring.timing import REPEATS, WARMUP, call_seconds, compile_call, peak_memory, spread
@@ -38,9 +38,10 @@ def inference_cost(predict: ImageFunction, images: np.ndarray, *, repeats: int =
         ``images_per_second`` (of the median).
 
     Raises:
-        ValueError: no images, or an array that is not four-dimensional.
+        ValueError: no images, an array that is not four-dimensional, or no repeats.
     """
     check_images(images)
+    check_count("repeats", repeats)
     function, batch = as_pytree(predict), jax.device_put(images)
     compiled, seconds = compile_call(lambda function, batch: function(batch), function, batch)
     times = spread(call_seconds(lambda: compiled(function, batch), repeats=repeats))
@@ -54,7 +55,7 @@ def cost(predict: ImageFunction, images: np.ndarray, *, repeats: int = REPEATS) 
     """
     check_images(images)
     batch = jax.ShapeDtypeStruct(np.shape(images), np.asarray(images).dtype)
-    return {**inference_cost(predict, images, repeats=repeats), "macs": trace(predict, batch).macs}
+    return {**inference_cost(predict, images, repeats=repeats), "macs": trace(in_evaluation(predict), batch).macs}
 
 
 def training_cost(config: Config, dataset: Dataset, *, repeats: int = REPEATS) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from jax import Array
 from jax.tree_util import Partial
 
 from strideflax.data import Split, draw_shapes
-from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches
+from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches, in_evaluation
+from strideflax.measuring.checks import check_count
 from strideflax.measuring.predictor import feature_function
 from strideflax.measuring.resampling import area_weights
 from strideflax.measuring.subject import Subject
@@ -80,6 +81,7 @@ def undownsampled(config: ModelConfig) -> ModelConfig:
 
 def flat_features(features: ImageFunction, images: np.ndarray, size: tuple[int, int], *, batch_size: int) -> np.ndarray:
     """Return the feature maps of ``images``, averaged to ``size``, float64 ``[n, height * width * channels]``."""
+    check_count("batch_size", batch_size)
     averaged = []
     for start in range(0, len(images), batch_size):
         # Batch by batch, since the maps of all images would not fit in memory where the net does not downsample.
@@ -136,6 +138,7 @@ def detail(
     for seed, count in enumerate(counts):
         splits.append(Split(*draw_shapes(count, seed)).stretch(stretch))
     train, val, test = splits
+    features = in_evaluation(features)
 
     def maps(images: Array) -> Array:
         y = features(images)

@@ -1,5 +1,6 @@
 """Fractional shifts: how often a net gives an image the same class when it is moved by a part of a pixel."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in
 from strideflax.measuring.checks import check_images, classes_of
 from strideflax.measuring.resampling import fourier_shift
 from strideflax.measuring.subject import Subject
+from strideflax.operators.geometry import is_int
 
 IMAGES = 1000
 PARTS = (2, 3, 4)  # of a pixel: 1/2, 1/3, 1/4
@@ -67,8 +69,8 @@ def fractional_shift_consistency(
         ValueError: images or labels of another shape or type, a part under 2, or logits that are NaN or infinite.
     """
     check_images(images, labels)
-    if not parts or min(parts) < 2:
-        raise ValueError(f"parts must be ints >= 2, got {parts}")
+    if not isinstance(parts, Sequence) or not parts or not all(is_int(part) and part >= 2 for part in parts):
+        raise ValueError(f"parts must be ints >= 2, got {parts!r}")
     unshifted = classes_of(in_batches(predict, images, batch_size=batch_size))
     consistency, given_correct = {}, {}
     for i, part in enumerate(parts):

@@ -8,13 +8,14 @@ from jax import Array
 from jax.tree_util import Partial
 
 from strideflax.data import normalize
+from strideflax.measuring.batches import in_evaluation
 
 
 def predictor(model: nnx.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> Partial:
     """Return the function images -> logits of a model that was trained on normalised images.
 
     The weights are leaves of the returned pytree. A jitted function that takes it compiles once for all models of one
-    architecture.
+    architecture. The model is taken as it is in evaluation, whatever it is in.
 
     Args:
         model: maps float32 ``[batch, height, width, channels]`` to logits ``[batch, classes]``.
@@ -24,7 +25,7 @@ def predictor(model: nnx.Module, mean: tuple[float, ...], std: tuple[float, ...]
         A function of uint8 ``[batch, height, width, channels]``. It raises ValueError for images of another type or
         another number of channels, which would be normalised wrongly.
     """
-    graph, state = nnx.split(model)
+    graph, state = nnx.split(in_evaluation(model))
 
     def predict(state: Any, images: Array) -> Array:
         return nnx.merge(graph, state)(normalize(images, mean, std))
@@ -37,7 +38,7 @@ def feature_function(model: Any, mean: tuple[float, ...], std: tuple[float, ...]
 
     As `predictor`; the model has a method ``features``, as `strideflax.model.MiniResNet` does.
     """
-    graph, state = nnx.split(model)
+    graph, state = nnx.split(in_evaluation(model))
 
     def features(state: Any, images: Array) -> Array:
         x = normalize(images, mean, std)

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from strideflax.inspection import inspect_model
 from strideflax.measuring.batches import ImageFunction, Progress, as_pytree
-from strideflax.measuring.checks import check_images
+from strideflax.measuring.checks import check_count, check_images
 from strideflax.measuring.subject import Subject
 from strideflax.programs import Program
 
@@ -105,9 +105,10 @@ def receptive_field(
         As `field_extent`, with the field ``[height, width]`` as ``map``.
 
     Raises:
-        ValueError: no images, or an array that is not four-dimensional.
+        ValueError: no images, an array that is not four-dimensional, or a batch size under 1.
     """
     check_images(images)
+    check_count("batch_size", batch_size)
     floats = images.astype(np.float32) if images.dtype == np.uint8 else images
     batches = [jnp.asarray(floats[start : start + batch_size]) for start in range(0, len(floats), batch_size)]
     field = effective_field(features, batches, jax.random.key(0) if key is None else key)

@@ -11,8 +11,9 @@ from jax import Array, lax
 from jax.tree_util import Partial
 
 from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, as_pytree, no_progress, pad_batch
-from strideflax.measuring.checks import check_finite, check_images, check_labels
+from strideflax.measuring.checks import check_count, check_finite, check_images, check_labels
 from strideflax.measuring.subject import Subject
+from strideflax.operators.geometry import is_int
 from strideflax.programs import Program
 
 # A padded batch, a window's first row and column, and its size -> the window's classes [batch, ...], -1 where logits are NaN.
@@ -125,11 +126,15 @@ def at_every_shift(
         ValueError: no images, an unknown border, too large shifts, or a class of -1: logits that are NaN or infinite.
     """
     check_images(images)
+    check_count("batch_size", batch_size)
     height, width = images.shape[1:3]
     if border not in BORDERS:
         raise ValueError(f"border must be one of {', '.join(BORDERS)}, got {border!r}")
-    if not 1 <= max_shift < min(height, width) / part:
-        raise ValueError(f"max_shift must be 1 or more and under {LIMITS[part]} {(height, width)}, got {max_shift}")
+    if not is_int(max_shift) or not 1 <= max_shift < min(height, width) / part:
+        whole = "" if is_int(max_shift) else ", in whole pixels"
+        raise ValueError(
+            f"max_shift must be 1 or more and under {LIMITS[part]} {(height, width)}{whole}, got {max_shift}"
+        )
     mode, reach = BORDERS[border], 2 * max_shift
     size = (height, width) if mode else (height - reach, width - reach)
     positions = reach + 1  # along each axis

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 
-from strideflax.config import DataConfig
+from strideflax.config import NPZ_SUFFIX, DataConfig
 from strideflax.data import Dataset, load_dataset, normalize
 from strideflax.data.encoded_images import ImageProgress, no_image_progress
 from strideflax.data.resize import fitted
@@ -25,14 +25,18 @@ def load_images(run: FinishedRun, data_dir: str | None = None, progress: ImagePr
 
     Args:
         run: the run.
-        data_dir: where its images are now; None if they are where they were.
+        data_dir: the folder where its images are now, or where the .npz file is; None if they are where they were.
         progress: told how many image files are read.
 
     Raises:
         DataError: no images there, or damaged ones.
         UserError: other images than those of the run.
     """
-    data = run.config.data if data_dir is None else dataclasses.replace(run.config.data, dir=data_dir)
+    data = run.config.data
+    if data_dir is not None and data.name.endswith(NPZ_SUFFIX):
+        data = dataclasses.replace(data, name=str(Path(data_dir) / Path(data.name).name))
+    elif data_dir is not None:
+        data = dataclasses.replace(data, dir=data_dir)
     dataset = load_dataset(data, progress)
     expected = (run.result.dataset or {}).get("fingerprint")
     if dataset.fingerprint != expected:
@@ -67,10 +71,7 @@ class Subject:
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation of the training pixels / 255, per channel: from the run's result if they stand there."""
-        stored = self.run.result.dataset or {}
-        if "mean" in stored and "std" in stored:
-            return tuple(stored["mean"]), tuple(stored["std"])
-        return self.dataset.mean, self.dataset.std
+        return self.run.statistics(lambda: self.dataset)
 
     @cached_property
     def predict(self) -> Partial:

@@ -9,8 +9,8 @@ from flax import nnx
 from jax import Array
 
 from strideflax.measuring.aliasing import alias_energies, site_aliasing
-from strideflax.measuring.batches import ImageFunction
-from strideflax.measuring.checks import check_images
+from strideflax.measuring.batches import ImageFunction, in_evaluation
+from strideflax.measuring.checks import check_count, check_images
 from strideflax.measuring.interpreter import compute
 from strideflax.measuring.sites import operator_sites
 from strideflax.programs import Program
@@ -34,9 +34,11 @@ def aliasing(predict: ImageFunction, images: np.ndarray, *, batch_size: int = BA
         summed over images and channels; None where nothing passes.
 
     Raises:
-        ValueError: no images, or an array that is not four-dimensional.
+        ValueError: no images, an array that is not four-dimensional, or a batch size under 1.
     """
     check_images(images)
+    check_count("batch_size", batch_size)
+    predict = in_evaluation(predict)
     size = min(batch_size, len(images))
     batches = [jnp.asarray(images[start : start + size]) for start in range(0, len(images) - size + 1, size)]
     traced = trace(predict, jax.ShapeDtypeStruct(batches[0].shape, batches[0].dtype))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.baseline import baseline
-from strideflax.config import Config
+from strideflax.config import Config, DataConfig
 from strideflax.data import DataError, Dataset, Split, load_dataset
 from strideflax.data.shapes import draw_shapes
 from strideflax.errors import UserError
@@ -159,6 +159,17 @@ def test_other_images_than_those_of_the_run_are_refused(run):
         load_images(run)
     fingerprint = load_dataset(run.config.data).fingerprint
     assert load_images(with_dataset(run, {"fingerprint": fingerprint})).fingerprint == fingerprint
+
+
+def test_a_file_of_arrays_that_was_moved_is_found_by_its_folder(run, tmp_path):
+    images, labels = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8), np.arange(6) % 2
+    np.savez(
+        tmp_path / "own.npz", train_images=images, train_labels=labels, test_images=images[:2], test_labels=labels[:2]
+    )
+    data = DataConfig(name=str(tmp_path / "gone" / "own.npz"), val_count=0)
+    fingerprint = load_dataset(replace(data, name=str(tmp_path / "own.npz"))).fingerprint
+    moved = replace(with_dataset(run, {"fingerprint": fingerprint}), config=replace(run.config, data=data))
+    assert load_images(moved, str(tmp_path)).fingerprint == fingerprint
 
 
 SWITCHES = {

@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.special import log_softmax
 
-from strideflax import measuring
+from strideflax import measure, measuring
 from strideflax.data import Split
+from strideflax.operators import MaxPool
 
 SHAPES = [((9, 7, 3), np.uint8), ((8, 12, 1), np.uint8), ((6, 6, 3), np.float32)]
 
@@ -174,6 +176,22 @@ MISTAKES = [
     (lambda: measuring.effective_field(predict, [jnp.asarray(BYTES)], jax.random.key(0)), "float images.*; got uint8"),
     (lambda: measuring.effective_field(predict, [], jax.random.key(0)), "float images.*; got none"),
     (lambda: measuring.inference_cost(predict, BYTES[0]), "images must have the shape"),
+    (lambda: measuring.inference_cost(predict, BYTES, repeats=0), "repeats must be an int >= 1, got 0"),
+    (lambda: measuring.error_rate(predict, BYTES.tolist(), LABELS), r"images must be an array \[n, .*, got a list"),
+    (lambda: measure.calibration(predict, BYTES, LABELS, batch_size=0), "batch_size must be an int >= 1, got 0"),
+    (lambda: measure.aliasing(predict, BYTES, batch_size=-1), "batch_size must be an int >= 1, got -1"),
+    (lambda: measure.receptive_field(predict, BYTES, batch_size=0), "batch_size must be an int >= 1, got 0"),
+    (lambda: measure.detail(predict, counts=(2, 2, 2), batch_size=0), "batch_size must be an int >= 1, got 0"),
+    (
+        lambda: measuring.shift_consistency(predict, BYTES, border="zero", max_shift=1.5),
+        "max_shift must be 1 or more .*, in whole pixels, got 1.5",
+    ),
+    (
+        lambda: measuring.shift_consistency(predict, BYTES, border="zero", max_shift=1, batch_size=-1),
+        "batch_size must be an int >= 1, got -1",
+    ),
+    (lambda: measuring.fractional_shift_consistency(predict, BYTES, parts=2), "parts must be ints >= 2, got 2"),
+    (lambda: measuring.fractional_shift_consistency(predict, BYTES, parts=(2.5,)), r"parts must be .*, got \(2.5,\)"),
 ]
 
 
@@ -182,6 +200,31 @@ def test_mistakes_are_answered_in_a_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+class Normed(nnx.Module):
+    """A network as it is built: in training."""
+
+    def __init__(self):
+        self.norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+        self.pool = MaxPool(3)
+
+    def __call__(self, x):
+        return 10 * self.pool(self.norm(x)).mean((1, 2))
+
+
+def test_a_module_in_training_is_measured_in_evaluation_and_stays_in_training():
+    """Of one image the norm in training would take all that tells the classes apart: every mean would be 0."""
+    images, labels = images_of((4, 4, 3), np.float32, 3), np.arange(3)
+    images += 3 * np.eye(3, dtype=np.float32).reshape(3, 1, 1, 3)
+    model = Normed()
+    before = nnx.to_pure_dict(nnx.state(model))
+    found = measure.calibration(model, images, labels, batch_size=1)
+    assert found["accuracy"] == 1
+    assert measuring.predictor(model, (0.0,) * 3, (1.0,) * 3)(BYTES).tolist() == [[0.0] * 3] * 2
+    assert measure.aliasing(model, images)
+    assert not model.norm.use_running_average
+    jax.tree.map(np.testing.assert_array_equal, nnx.to_pure_dict(nnx.state(model)), before)
 
 
 def test_everything_public_is_documented_and_importing_it_loads_nothing_slow():
