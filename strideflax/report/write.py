@@ -21,11 +21,13 @@ class Opening:
         answers: what the study says.
         drawing: the figure that shows it.
         note: what else a reader has to know.
+        runs: names of the runs that it rests on; the report leaves out all others.
     """
 
     answers: list[Answer]
     drawing: Drawing
     note: str
+    runs: frozenset[str]
 
 
 def write_report(
@@ -49,6 +51,8 @@ def write_report(
         UserError: there are no runs, or none to compare; nothing is written.
     """
     frame = load(source)
+    if opening is not None:
+        frame = frame[frame["run"].isin(opening.runs)].reset_index(drop=True)
     ablation = read_ablation(frame, factor=factor, baseline=baseline)
     drawings, left_out = draw_figures(ablation, curves(source) if source.is_dir() else None)
     findings = find(ablation, str(source), left_out)
