@@ -14,7 +14,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from strideflax.config import DATASETS, Config
+from strideflax.config import DATASETS, NPZ_SUFFIX, Config
 from strideflax.config_fields import field_type, parse_value
 from strideflax.errors import ConfigError, one_line
 
@@ -98,6 +98,11 @@ def _read_base(spec: str, module: ModuleType, overrides: Sequence[str]) -> Confi
         raise ConfigError(
             f"config.data.dir must be None where config.data.name is {config.data.name!r}, as in {spec}: these images are "
             f"drawn by code, got {config.data.dir!r}"
+        )
+    if config.data.name.endswith(NPZ_SUFFIX) and config.data.dir is not None:
+        raise ConfigError(
+            f"config.data.dir must be None where config.data.name is an {NPZ_SUFFIX} file, which is named with its folder: "
+            f"--config.data.name={Path(config.data.dir) / Path(config.data.name).name}"
         )
     return config
 

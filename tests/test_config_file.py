@@ -109,6 +109,17 @@ def test_overrides_are_read_as_the_type_that_they_replace():
         ("configs/stride2.py", ["--config.optimizer.learning_rate=-1"], "learning_rate must be a number > 0, got -1.0"),
         ("configs/stride2.py", ["--config.augment.flip=maybe"], "config.augment.flip must be bool, got 'maybe'"),
         ("configs/stride2.py", ["--config.model.downsample=magic"], "'magic'; known: strided_conv, subsample"),
+        ("configs/stride2.py", ["--config.model.downsample=max-pool"], "bior33_low; did you mean max_pool\\?$"),
+        (
+            "configs/stride2.py",
+            ["--config.model.widths=(8,)"],
+            r"config.model.blocks must be 1 entry, one per entry of model.widths, got",
+        ),
+        (
+            "configs/stride2.py",
+            ["--config.data.name=a/own.npz", "--config.data.dir=b"],
+            "config.data.dir must be None .*: --config.data.name=b/own.npz$",
+        ),
         ("configs/stride2.py", ["--config.model=1"], "config.model must be a group of fields, got '1'|got 1"),
     ],
 )

@@ -188,7 +188,9 @@ def _table(runs: pd.DataFrame, baseline: str, settings: tuple[str, ...], score: 
     try:
         differences = compare_paired(known, baseline, OPERATOR, score.test, within=settings)
     except ValueError as error:
-        raise UserError(f"these runs can't be compared: {error}") from None
+        raise UserError(
+            f"these runs can't be compared: {error}; or put those that belong together into one folder"
+        ) from None
     differences = differences.rename(columns={"low": "difference_low", "high": "difference_high"}).drop(columns="sd")
     measured = (*MEASURED, score.consistency)
     finished = known[known["status"] == FINISHED].reindex(columns=[*by, score.validation, *measured])

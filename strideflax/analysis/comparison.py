@@ -220,7 +220,9 @@ def _paired_gains(runs: pd.DataFrame, factor: str, level: str, baseline: str, va
     pairs = set(runs.loc[runs[factor] == level, pair])
     baseline_pairs = set(runs.loc[runs[factor] == baseline, pair])
     if baseline_pairs and pairs.isdisjoint(baseline_pairs):
-        raise ValueError(f"not paired: {factor} {level!r} shares no {pair} with {baseline!r}")
+        raise ValueError(
+            f"not paired: {factor} {level!r} shares no {pair} with {baseline!r}; runs of one {pair} make a pair"
+        )
     table = runs.pivot(index=pair, columns=factor, values=value).reindex(columns=[level, baseline])
     return table[level] - table[baseline]
 

@@ -79,4 +79,11 @@ def _add_rows(table: Table, name: str, result: dict[str, Any], shown: tuple[str,
     table.add_row(f"[bold]{name}[/]", "", f"{result['seconds']:.1f}")
     for path, value in flat(result).items():
         if any(fnmatch(path, pattern) for pattern in shown):
-            table.add_row(f"  {path}", f"{value:.4g}" if isinstance(value, float) else str(value), "")
+            table.add_row(f"  {path}", _in_words(value), "")
+
+
+def _in_words(value: Any) -> str:
+    """Return a value as it is printed; a measure has None where the images hold nothing to measure it on."""
+    if value is None:
+        return "none such"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

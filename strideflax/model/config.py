@@ -7,6 +7,7 @@ from typing import Any
 from strideflax.errors import ConfigError
 from strideflax.operators.geometry import MODULE_PADDINGS, per_axis
 from strideflax.operators.table import DOWNSAMPLERS, downsampler
+from strideflax.wording import counted
 
 PLACEMENTS = ("after", "before", "added")
 DTYPES = ("float32", "bfloat16")
@@ -128,7 +129,8 @@ class ModelConfig:
         sound = stages > 0 and all(width >= 1 for width in self.widths)
         require(sound, "model.widths", self.widths, "one or more ints >= 1")
         for name, value in (("blocks", self.blocks), ("strides", self.strides)):
-            require(len(value) == stages, f"model.{name}", value, f"{stages} entries, one per entry of model.widths")
+            expected = f"{counted(stages, 'entry', 'entries')}, one per entry of model.widths"
+            require(len(value) == stages, f"model.{name}", value, expected)
         require(all(count >= 1 for count in self.blocks), "model.blocks", self.blocks, "ints >= 1")
         for stride in self.strides:
             _require_sound("model.strides", per_axis, stride, 2, "stride")

@@ -78,7 +78,8 @@ class TrainingLoop:
             self.progress.note(line)
         if restored.step is not None:
             state, step = restored.state, restored.step
-            check_same_images(self.folder, restored.meta["dataset_fingerprint"], setup.dataset.fingerprint)
+            before, now = restored.meta["dataset_fingerprint"], setup.dataset.fingerprint
+            check_same_images(self.folder, setup.config, before, now)
             self.compile_seconds = restored.meta["clock"]["compile_seconds"]
             self.train_seconds = restored.meta["clock"]["train_seconds"]
             if restored.meta.get("deterministic") is False:

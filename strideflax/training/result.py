@@ -15,14 +15,14 @@ from jax.typing import ArrayLike
 
 from strideflax.config import Config
 from strideflax.config_file import load_config_file
-from strideflax.data import load_dataset
+from strideflax.data import Dataset, load_dataset
 from strideflax.data.augment import normalize
 from strideflax.data.cifar_layout import CIFAR10, SIDE
 from strideflax.files import write_json
 from strideflax.model import MiniResNet, abstract_model
 from strideflax.programs import Program
 from strideflax.training.checkpoint import Checkpoints
-from strideflax.training.run_folder import RunFolderError, read_json, read_run_config
+from strideflax.training.run_folder import RunFolderError, read_json, read_metrics, read_run_config
 from strideflax.training.step import split_model
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
@@ -134,27 +134,36 @@ class FinishedRun:
     model: MiniResNet
 
     @cached_property
-    def _inputs(self) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
+    def _images(self) -> Dataset:
+        return load_dataset(self.config.data)
+
+    def statistics(self, load: Callable[[], Dataset] | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the mean and the deviation of the training pixels / 255, per channel: from the result if they stand there.
+
+        Args:
+            load: returns the run's images, if they do not; None loads them from where the run found them.
+        """
         stored = self.result.dataset or {}
-        if {"mean", "std", "classes"} <= set(stored):
-            return tuple(stored["mean"]), tuple(stored["std"]), tuple(stored["classes"])
-        dataset = load_dataset(self.config.data)
-        return dataset.mean, dataset.std, dataset.classes
+        if "mean" in stored and "std" in stored:
+            return tuple(stored["mean"]), tuple(stored["std"])
+        dataset = self._images if load is None else load()
+        return dataset.mean, dataset.std
 
     @property
     def mean(self) -> tuple[float, ...]:
         """The mean of the training pixels / 255, per channel."""
-        return self._inputs[0]
+        return self.statistics()[0]
 
     @property
     def std(self) -> tuple[float, ...]:
         """The deviation of the training pixels / 255, per channel."""
-        return self._inputs[1]
+        return self.statistics()[1]
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the logits."""
-        return self._inputs[2]
+        stored = self.result.dataset or {}
+        return tuple(stored["classes"]) if "classes" in stored else self._images.classes
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -205,7 +214,7 @@ def restore_run(folder: Path | str, config_file: str | None = None) -> FinishedR
 
     Raises:
         ConfigError: ``config_file`` is missing or broken.
-        RunFolderError: there is no run, it has not finished, or its last checkpoint is gone or damaged.
+        RunFolderError: there is no run, it has not finished, or its last checkpoint is not there or damaged.
     """
     folder = Path(folder)
     if config_file is not None:
@@ -224,6 +233,11 @@ def restore_run(folder: Path | str, config_file: str | None = None) -> FinishedR
     with Checkpoints(folder / "checkpoints") as checkpoints:
         restored = checkpoints.restore(template, partial=True)
     if restored.step is None or restored.step != result.steps:
-        reason = restored.damaged[0] if restored.damaged else "its checkpoint is gone"
+        gone = (
+            "its checkpoint is gone"
+            if read_metrics(folder)
+            else "it has no weights, as runs in a file of results have none"
+        )
+        reason = restored.damaged[0] if restored.damaged else gone
         raise RunFolderError(f"{folder} can't be restored: {reason}")
     return FinishedRun(folder, config, result, nnx.merge(graph, restored.state["params"], restored.state["stats"]))

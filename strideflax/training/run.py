@@ -94,7 +94,7 @@ def _already_ended(folder: Path, config: Config, result: TrainingResult, progres
     may_differ = config.data.is_own or config.data.dir != before.data.dir
     if may_differ and result.dataset:
         now = load_dataset(config.data, progress.images)
-        check_same_images(folder, result.dataset["fingerprint"], now.fingerprint)
+        check_same_images(folder, config, result.dataset["fingerprint"], now.fingerprint)
     progress.note(f"already {result.status}: {folder}")
     return result
 

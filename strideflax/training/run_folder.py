@@ -110,13 +110,22 @@ def check_folder(folder: Path, config: Config) -> None:
         raise RunFolderError(f"{folder} belongs to another configuration: {fields}; choose another --workdir")
 
 
-def check_same_images(folder: Path, before: str, now: str) -> None:
-    """Raise RunFolderError if the run was begun on other images than those found now, by their fingerprints."""
-    if now != before:
-        raise RunFolderError(
-            f"{folder} was begun on images with fingerprint {before}, those found now have {now}; give it the same "
-            "images, or another --workdir"
-        )
+def check_same_images(folder: Path, config: Config, before: str, now: str) -> None:
+    """Raise RunFolderError if the run was begun on other images than those found now, by their fingerprints.
+
+    ``config`` says where those were looked for.
+    """
+    if now == before:
+        return
+    there, here = read_run_config(folder).data.dir, config.data.dir
+    found, same = "those found now", "the same images"
+    if there != here:
+        found = f"those of config.data.dir={here}"
+        same = f"its own by --config.data.dir={there}"
+    raise RunFolderError(
+        f"{folder} was begun on images with fingerprint {before}, {found} have {now}; give it {same}, or choose another "
+        "--workdir for these"
+    )
 
 
 def claim_folder(folder: Path, config: Config, config_file: str | None = None) -> None:

@@ -93,3 +93,10 @@ class TestAblation:
         frame = accuracies({"strided_conv": [0.5], "a": [0.6]})
         with pytest.raises(UserError, match="can't be compared: not paired: several runs"):
             read_ablation(pd.concat([frame, frame], ignore_index=True))
+
+    def test_runs_of_different_seeds_cannot_be_compared_and_it_is_said_what_would_be(self):
+        frame = accuracies({"strided_conv": [0.5], "a": [0.6]})
+        frame["seed"] = range(2)
+        message = "shares no seed with 'strided_conv'; runs of one seed make a pair; or put those that belong together"
+        with pytest.raises(UserError, match=message):
+            read_ablation(frame)

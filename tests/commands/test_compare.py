@@ -15,6 +15,7 @@ PAIR = ("--operators", "strided_conv,max_pool")
     ("words", "answer"),
     [
         (("--operators", "strided_conv,maxpool"), "unknown downsampling operator 'maxpool'; known: strided_conv"),
+        (("--operators", "strided_conv,blurpol"), "; did you mean blur_pool?"),
         (("--operators", "strided_conv"), "must hold an operator beside the baseline, got strided_conv alone"),
         (("--operators", "blur_pool,max_pool"), "must hold the baseline strided_conv, got blur_pool,max_pool; add it"),
         (("--operators", "strided_conv,aps,aps"), "--operators names aps twice"),

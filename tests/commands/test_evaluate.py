@@ -3,6 +3,7 @@ import json
 from commands import answers
 
 from configs.baseline import baseline
+from strideflax.commands.evaluate import _in_words
 
 
 def mistake(capsys, *words):
@@ -29,7 +30,12 @@ def test_a_run_that_failed(capsys, tmp_path):
 
 def test_a_run_whose_weights_are_gone(capsys, tmp_path):
     (half_written(tmp_path) / "result.json").write_text('{"status": "finished", "steps": 1}')
-    assert "can't be restored" in mistake(capsys, tmp_path)
+    said = mistake(capsys, tmp_path)
+    assert "can't be restored: it has no weights, as runs in a file of results have none" in said
+
+
+def test_a_value_of_nothing_is_said_in_words():
+    assert [_in_words(value) for value in (None, 0.12345, 3)] == ["none such", "0.1235", "3"]
 
 
 def test_foreign_folders(capsys, tmp_path):

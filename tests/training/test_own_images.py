@@ -1,6 +1,8 @@
 """A run on a user's own images: their classes, channels and size reach the model, the result and the measures."""
 
 import json
+import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -73,5 +75,11 @@ def test_a_finished_run_is_not_taken_for_one_of_changed_images(config, run, fold
     try:
         with pytest.raises(UserError, match="was begun on images with fingerprint"):
             train(config, run.folder)
+        elsewhere = tmp_path / "elsewhere"
+        shutil.copytree(folder, elsewhere)
     finally:
         kept.rename(moved)
+    other = replace(config, data=replace(config.data, dir=str(elsewhere)))
+    message = f"those of config.data.dir={elsewhere} have .* its own by --config.data.dir={folder}, or choose another --workdir"
+    with pytest.raises(UserError, match=message):
+        train(other, run.folder)
