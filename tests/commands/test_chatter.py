@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -75,6 +76,24 @@ def test_a_line_without_an_end_waits_a_moment_and_not_for_the_next():
         assert select.select([process.stderr], [], [], 20)[0], "nothing was said in twenty seconds"
         assert os.read(process.stderr.fileno(), 100) == b"is it so?"
         process.communicate(timeout=60)
+
+
+def test_a_process_ends_once_its_last_words_are_said_but_waits_for_nobody_else(tmp_path):
+    """A filter that is stopped for a while says them late, and a child that lives on keeps it reading."""
+    body = """
+with open(f"/proc/self/task/{os.getpid()}/children") as children:
+    filtering = children.read().split()[0]
+os.kill(int(filtering), signal.SIGSTOP)
+subprocess.Popen(["sh", "-c", f"exec 2>&-; sleep 0.3; kill -CONT {filtering}"])
+os.write(2, b"last words\\n")
+"""
+    said = tmp_path / "said"
+    with said.open("wb") as file:
+        subprocess.run([sys.executable, "-c", PROGRAM + body], stderr=file, timeout=60, check=True)
+        assert said.read_text() == "last words\n"
+        start = time.monotonic()
+        subprocess.run([sys.executable, "-c", PROGRAM + "subprocess.Popen(['sleep', '20'])"], stderr=file, timeout=60)
+    assert time.monotonic() - start < 15
 
 
 def test_ctrl_c_stops_the_program_and_not_what_it_says_of_that():

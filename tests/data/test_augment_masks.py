@@ -1,5 +1,7 @@
 """Masks go wherever their images go: with every augmentation, alone and all together."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +44,21 @@ def test_images_are_changed_as_they_are_without_masks(random):
     config = AugmentConfig(crop=3, flip=True, cutout=4)
     moved, _ = augment_with_masks(images, masks, jax.random.key(1), config)
     np.testing.assert_array_equal(moved, augment(images, jax.random.key(1), config))
+
+
+def test_a_scale_draws_from_a_stream_of_its_own(random):
+    images, masks = pairs(random)
+    key, others = jax.random.key(1), AugmentConfig(crop=3, flip=True, cutout=0)
+
+    @jax.jit
+    def found_and_expected(images, masks, key):
+        scaled = scale(images, masks, jax.random.fold_in(key, 3), 0.5)
+        expected = augment_with_masks(*scaled, key, others)
+        return augment_with_masks(images, masks, key, replace(others, scale=0.5)), expected
+
+    found, expected = found_and_expected(images, masks, key)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_cutout_hides_pixels_and_leaves_their_classes(random):
