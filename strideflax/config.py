@@ -100,7 +100,7 @@ class DataConfig:
 
     @property
     def is_own(self) -> bool:
-        """Whether the images are a user's own, read from ``dir``, and not a published set."""
+        """Whether the images are a user's own, or CamVid, of which there are several: known only once they are read."""
         return self.name not in DATASETS
 
     @property

@@ -1,7 +1,8 @@
 """The lines of `strideflax bench gpu`: what was measured, what it should be, and whether it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from strideflax.benchmark.peaks import peaks
@@ -30,14 +31,25 @@ class Line:
 
 def report_lines(parts: Mapping[str, Mapping[str, Any]]) -> list[Line]:
     """Return the lines for the rows of each part, by the part's name; a part that is missing has none."""
+    limits = peaks(parts.get("limits", {}).values(), "product", "gflops_per_second")
+    writers: dict[str, Callable[[Mapping[str, Any]], Iterator[Line]]] = {
+        "starts": _starts,
+        "same_bits": _same_bits,
+        "limits": _limits,
+        "steps": partial(_steps, limits=limits),
+        "sizes": _sizes,
+        "dispatches": _dispatches,
+        "shapes": _shapes,
+        "recipe": _recipe,
+    }
     lines: list[Line] = []
-    for name, write in _WRITERS.items():
+    for name, write in writers.items():
         if name in parts:
-            lines += write(parts[name], parts)
+            lines += write(parts[name])
     return lines
 
 
-def _starts(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
+def _starts(rows: Mapping[str, Any]) -> Iterator[Line]:
     for name, row in rows.items():
         empty, kept = row["empty_seconds"], row["kept_seconds"]
         yield Line(f"first step, {name}", f"{empty:.1f} s", f"under {EMPTY_SECONDS:g} s", empty < EMPTY_SECONDS)
@@ -46,7 +58,7 @@ def _starts(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]
         )
 
 
-def _same_bits(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
+def _same_bits(rows: Mapping[str, Any]) -> Iterator[Line]:
     words = {True: "equal", False: "differ", None: "ended before it could be stopped"}
     for name, row in rows.items():
         yield Line(f"losses of two runs, {name}", words[row["pair_is_equal"]], "equal", row["pair_is_equal"])
@@ -55,7 +67,7 @@ def _same_bits(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Li
         yield Line(f"lines of chatter, {name}", str(chatter), "0", chatter == 0)
 
 
-def _limits(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
+def _limits(rows: Mapping[str, Any]) -> Iterator[Line]:
     for dtype, peak in peaks(rows.values(), "product", "gflops_per_second").items():
         yield Line(f"matrix product, {dtype}", f"{peak / 1000:,.1f} TFLOP/s")
     for name, row in rows.items():
@@ -64,8 +76,7 @@ def _limits(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]
             yield Line(name, f"{max(speeds):,.0f} GB/s")
 
 
-def _steps(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
-    limits = peaks(parts.get("limits", {}).values(), "product", "gflops_per_second")
+def _steps(rows: Mapping[str, Any], limits: Mapping[str, float]) -> Iterator[Line]:
     for name, row in rows.items():
         ours = row["times"].get("auto")
         if ours is None:
@@ -87,20 +98,20 @@ def _why_not(row: Mapping[str, Any]) -> str:
     return str(reasons[0])[:120] if reasons else "no rival"
 
 
-def _sizes(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
+def _sizes(rows: Mapping[str, Any]) -> Iterator[Line]:
     for name, row in rows.items():
         measured = f"{row['kernels']:,} kernels, {row['bytes'] / 1e6:,.0f} MB, {row['branches']} branches"
         yield Line(f"one training step, {name}", measured, "0 branches", row["branches"] == 0)
 
 
-def _dispatches(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
+def _dispatches(rows: Mapping[str, Any]) -> Iterator[Line]:
     names = {"auto": "same bits", "fast": "fast, other bits"}
     for name, row in rows.items():
         for who, times in row["times"].items():
             yield Line(f"{name}, {names[who]}", f"{times['images_per_second']:,.0f} images/s")
 
 
-def _shapes(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
+def _shapes(rows: Mapping[str, Any]) -> Iterator[Line]:
     """A ratio below 1 says that XLA's own is faster there: see `strideflax.kernels.implementation.LEFT_TO_XLA`."""
     for name, row in rows.items():
         if "lax" not in row["ratios"]:
@@ -112,22 +123,10 @@ def _shapes(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]
         )
 
 
-def _recipe(rows: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[Line]:
+def _recipe(rows: Mapping[str, Any]) -> Iterator[Line]:
     for row in rows.values():
         if "left_out" in row:
             yield Line("94 % on CIFAR-10", f"left out: {row['left_out']}")
             continue
         reached = row["test_accuracy"]
         yield Line("recipe on CIFAR-10", f"{reached:.2%} in {row['train_seconds']:.1f} s", "94 %", reached >= ACCURACY)
-
-
-_WRITERS = {
-    "starts": _starts,
-    "same_bits": _same_bits,
-    "limits": _limits,
-    "steps": _steps,
-    "sizes": _sizes,
-    "dispatches": _dispatches,
-    "shapes": _shapes,
-    "recipe": _recipe,
-}

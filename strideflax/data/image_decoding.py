@@ -1,6 +1,8 @@
 """From the bytes of one image file to pixels of a given size, by one rule."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +36,7 @@ def image_kind(data: bytes) -> ImageKind:
     Raises:
         UnreadableImageError: it is no image of one of `FORMATS`.
     """
-    with _opened(data) as image:
+    with opened(data) as image:
         return ImageKind(*image.size, image.mode in GREY_MODES or image.mode.startswith("I"))
 
 
@@ -49,17 +51,12 @@ def decode_image(data: bytes, side: int, channels: int) -> np.ndarray:
     Raises:
         UnreadableImageError: it is no image of one of `FORMATS`, a damaged one, or one of floating-point pixels.
     """
-    with _opened(data) as image:
+    with opened(data) as image, pillow_errors():
         image.draft(image.mode, (DRAFT * side, DRAFT * side))
-        try:
-            upright = ImageOps.exif_transpose(image)
-            edge = min(upright.size)
-            left, top = (upright.width - edge) // 2, (upright.height - edge) // 2
-            square = with_channels(upright.crop((left, top, left + edge, top + edge)), channels)
-        except (UnreadableImageError, MemoryError):
-            raise
-        except Exception as error:  # Pillow raises nearly anything for damaged bytes
-            raise UnreadableImageError(_reason(error)) from None
+        upright = ImageOps.exif_transpose(image)
+        edge = min(upright.size)
+        left, top = (upright.width - edge) // 2, (upright.height - edge) // 2
+        square = with_channels(upright.crop((left, top, left + edge, top + edge)), channels)
     small = square.resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(small).reshape(side, side, channels)
 
@@ -74,18 +71,29 @@ def perceptual_hash(image: np.ndarray) -> np.uint64:
     return np.packbits(small[:, :-1] < small[:, 1:]).view(">u8")[0].astype(np.uint64)
 
 
-def _opened(data: bytes) -> Image.Image:
+def opened(data: bytes) -> Image.Image:
+    """Return the image file ``data`` with its header read, and no pixel.
+
+    Raises:
+        UnreadableImageError: it is no image of one of `FORMATS`.
+    """
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        with pillow_errors():
+            return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
         what = "an empty file" if not data else "not a JPEG, PNG, WebP, BMP, PPM or TIFF image"
         raise UnreadableImageError(what) from None
+
+
+@contextlib.contextmanager
+def pillow_errors() -> Iterator[None]:
+    """Raise what Pillow raises for damaged bytes, which is nearly anything, as UnreadableImageError."""
+    try:
+        yield
+    except (UnreadableImageError, Image.UnidentifiedImageError, MemoryError):
+        raise
     except Exception as error:
-        raise UnreadableImageError(_reason(error)) from None
-
-
-def _reason(error: Exception) -> str:
-    return f"damaged: {one_line(error)[:80] or type(error).__name__}"
+        raise UnreadableImageError(f"damaged: {one_line(error)[:80] or type(error).__name__}") from None
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:

@@ -5,18 +5,19 @@ They lie as ``SPLIT/images/NAME.jpg`` and ``SPLIT/labels/NAME.png`` (or ``masks`
 or 255 for none. A file ``classes.txt`` beside the splits names the classes, one a line, from 0 on.
 """
 
+import contextlib
 import io
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from strideflax.data.dataset import VOID, Split
-from strideflax.data.image_decoding import UnreadableImageError, with_channels
+from strideflax.data.image_decoding import UnreadableImageError, opened, pillow_errors, with_channels
 from strideflax.errors import DataError, one_line
 from strideflax.wording import counted
 
@@ -176,30 +177,24 @@ def _check_pairs(images: Mapping[str, PurePosixPath], masks: Mapping[str, PurePo
             raise DataError(f"{place / alone[0]} has no {missing} of the same name{more}")
 
 
-def _decoded(files: Files, path: PurePosixPath, place: Path) -> Image.Image:
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file of which something is wrong."""
     try:
-        image = Image.open(io.BytesIO(files[path]()))
-        image.load()
-    except UnidentifiedImageError:
-        raise DataError(f"{place / path} is not an image") from None
-    except Exception as error:  # Pillow raises nearly anything for damaged bytes
-        raise DataError(f"{place / path} can't be read as an image: {one_line(error)[:80]}") from None
-    return image
+        yield
+    except UnreadableImageError as error:
+        raise DataError(f"{path} can't be read as an image: {error}") from None
 
 
 def _image(files: Files, path: PurePosixPath, place: Path) -> Image.Image:
     """Return an image upright, in colours of 8 bits, transparent pixels on white."""
-    image = _decoded(files, path, place)
-    try:
+    with _named(place / path), opened(files[path]()) as image, pillow_errors():
         return with_channels(ImageOps.exif_transpose(image), 3)
-    except UnreadableImageError as error:
-        raise DataError(f"{place / path} {error}") from None
-    except Exception as error:  # Pillow's, about damaged metadata
-        raise DataError(f"{place / path} can't be read as an image: {one_line(error)[:80]}") from None
 
 
 def _mask(files: Files, path: PurePosixPath, place: Path) -> np.ndarray:
-    image = _decoded(files, path, place)
+    with _named(place / path), opened(files[path]()) as image, pillow_errors():
+        image.load()
     if image.mode not in MODES:
         raise DataError(
             f"{place / path} has colours ({image.mode}), expected one channel (grey or a palette) with class numbers"

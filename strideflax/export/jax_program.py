@@ -2,10 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jax import Array, export
+from jax import export
 
-from strideflax.data.augment import normalize
+from strideflax.measuring.predictor import predictor
 from strideflax.training.monitoring import require_extra
 from strideflax.training.result import FinishedRun
 
@@ -21,11 +20,7 @@ def to_jax(run: FinishedRun) -> dict[str, bytes]:
         UserError: the package flatbuffers is not installed.
     """
     require_extra("flatbuffers", "export", "export")
-    graph, state = nnx.split(run.model)
-
-    def predict(images: Array) -> Array:
-        return nnx.merge(graph, state)(normalize(images, run.mean, run.std))
-
+    predict = predictor(run.model, run.mean, run.std)
     (batch,) = export.symbolic_shape("batch")
     images = jax.ShapeDtypeStruct((batch, *run.image_shape), jnp.uint8)
     program = export.export(jax.jit(predict), platforms=PLATFORMS)(images)
