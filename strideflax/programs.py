@@ -1,7 +1,7 @@
 """How the library compiles its own programs: on a GPU with options under which one seed gives one result.
 
 They are options of each program, so nobody has to set an environment variable before JAX starts. Programs for a CPU or a TPU
-have none: there XLA gives the same bits anyway.
+need none for that: there XLA gives the same bits anyway.
 """
 
 import functools
@@ -22,6 +22,11 @@ from strideflax.process import FAST_NONDETERMINISTIC
 # `xla_gpu_autotune_level=0` alone compiles as fast, and its step takes 77 ms.
 DETERMINISTIC_OPTIONS: dict[str, dict[str, Any]] = {"gpu": {"xla_gpu_deterministic_ops": True}}
 
+# LLVM spends far longer on the draws of initial values than they take. At level 1 the program has the same bits, while level 0
+# gives others. The initial state of stride2:quick compiles in 2.0 instead of 9.5 s (jax 0.12.0.1, two cores of an AMD EPYC VM
+# shared with other work, n = 1).
+RUNS_ONCE_OPTIONS: dict[str, dict[str, Any]] = {"cpu": {"xla_backend_optimization_level": 1}}
+
 NO_DETERMINISTIC_FORM = (
     "implementation 'lax' of a max pool has no deterministic gradient on a GPU, as XLA has none for its select-and-scatter; "
     "leave the implementation at 'auto', or allow other bits with --fast-nondeterministic"
@@ -40,9 +45,12 @@ def is_deterministic() -> bool | None:
     return os.environ.get(FAST_NONDETERMINISTIC, "") in ("", "0")
 
 
-def compiler_options() -> dict[str, Any] | None:
+def compiler_options(*, runs_once: bool = False) -> dict[str, Any] | None:
     """Return the options for this process's platform, as `jax.jit` takes them; None for XLA's own."""
-    return DETERMINISTIC_OPTIONS[jax.default_backend()] if is_deterministic() else None
+    platform = jax.default_backend()
+    if is_deterministic():
+        return DETERMINISTIC_OPTIONS[platform]
+    return RUNS_ONCE_OPTIONS.get(platform) if runs_once else None
 
 
 class Program:
@@ -53,33 +61,35 @@ class Program:
 
     Args:
         function: of pytrees of arrays.
+        runs_once: whether compiling takes longer than all its calls, so that it should be quick.
         jit_options: of `jax.jit`.
     """
 
-    def __init__(self, function: Callable[..., Any], **jit_options: Any):
+    def __init__(self, function: Callable[..., Any], *, runs_once: bool = False, **jit_options: Any):
         functools.update_wrapper(self, function)
-        self._function, self._jit_options = function, jit_options
+        self._function, self._runs_once, self._jit_options = function, runs_once, jit_options
 
     @cached_property
     def _as_xla_likes(self) -> Any:
         return jax.jit(self._function, **self._jit_options)
 
     @cached_property
-    def _deterministic(self) -> Any:
-        return jax.jit(self._function, compiler_options=compiler_options(), **self._jit_options)
+    def _with_options(self) -> Any:
+        options = compiler_options(runs_once=self._runs_once)
+        return jax.jit(self._function, compiler_options=options, **self._jit_options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the function, compiled for these arguments."""
-        if not is_deterministic() or _are_traced(arguments, named):
+        if not (is_deterministic() or self._runs_once) or _are_traced(arguments, named):
             return self._as_xla_likes(*arguments, **named)
         try:
-            return self._deterministic(*arguments, **named)
+            return self._with_options(*arguments, **named)
         except jax.errors.JaxRuntimeError as error:
             raise _explained(error, self.lower(*arguments, **named)) from None
 
     def lower(self, *arguments: Any, **named: Any) -> Any:
         """Return the function lowered for these arguments, for `compiled`."""
-        jitted = self._deterministic if is_deterministic() else self._as_xla_likes
+        jitted = self._with_options if is_deterministic() or self._runs_once else self._as_xla_likes
         return jitted.lower(*arguments, **named)
 
 

@@ -110,7 +110,9 @@ def prepare(config: Config, progress: ImageProgress = no_image_progress) -> Trai
     key = Program(partial(jax.random.key, config.seed), out_shardings=replicated)()
     graph = model_structure(config, **dataset.model_arguments)
     initial = Program(
-        lambda key: initial_state(config, optimizer, key, **dataset.model_arguments), out_shardings=replicated
+        lambda key: initial_state(config, optimizer, key, **dataset.model_arguments),
+        runs_once=True,
+        out_shardings=replicated,
     )
     eval_batch_size = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
     eval_step = make_eval_step(TASKS[config.task], graph, eval_batch_size, dataset.mean, dataset.std, sharding)

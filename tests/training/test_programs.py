@@ -16,6 +16,7 @@ from strideflax.errors import UserError
 from strideflax.kernels.implementation import use_implementation
 from strideflax.measuring.evaluation import evaluate_run
 from strideflax.operators.pool import max_pool
+from strideflax.operators.strided import he_normal
 from strideflax.programs import Program, compiled, compiler_options, is_deterministic
 from strideflax.training import restore_run, train
 
@@ -143,3 +144,16 @@ def test_what_has_no_deterministic_form_is_one_line(platform, monkeypatch):
                 compile_it()
     with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option"):
         Program(jax.grad(lambda x: (x**2).sum()))(x)
+
+
+def test_a_program_that_runs_once_is_compiled_quickly_on_a_cpu_to_the_same_bits(compilations, platform):
+    def draw(seed):
+        return he_normal(jax.random.key(seed), (3, 3, 5, 7))
+
+    np.testing.assert_array_equal(Program(draw, runs_once=True)(3), Program(draw)(3), strict=True)
+    found = [options for name, options, _ in compilations if name == "jit_draw"]
+    assert found == [programs.RUNS_ONCE_OPTIONS["cpu"], {}]
+    platform("gpu")
+    assert compiler_options(runs_once=True) == DETERMINISTIC
+    platform("tpu")
+    assert compiler_options(runs_once=True) is None
