@@ -1,5 +1,6 @@
 """The table of any network: counted by hand, aligned where it is, and the same as the mini-ResNet's own where both look."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -47,6 +48,10 @@ def test_it_agrees_with_the_mini_resnets_own_table():
     means = 8 * 8 * 8  # the global mean, which is no layer
     assert found.macs == own.macs - means
     assert found.params == own.params
+    model.train()
+    training = strideflax.inspect(model, EXAMPLE)
+    for before, now in zip(found.layers[1:-1], training.layers[1:-1], strict=True):
+        assert now.fields == tuple(replace(field, whole=True) for field in before.fields)
 
 
 class Misaligned(nnx.Module):

@@ -163,11 +163,13 @@ def _layer(
     outputs = [leaf for one in calls for leaf in jax.tree.leaves(one.output) if hasattr(leaf, "dtype")]
     first = calls[0].output
     shapes = [_of_one_image(leaf.shape, traced.images) for leaf in outputs]
+    output = _of_one_image(first.shape, traced.images) if hasattr(first, "shape") else None
+    seen = fields.layers.get(path) or ()
     return NetworkLayer(
         path=path,
         kind="function" if module is None else type(module).__name__,
-        output=_of_one_image(first.shape, traced.images) if hasattr(first, "shape") else None,
-        fields=fields.layers.get(path) or None,
+        output=output,
+        fields=seen if seen and output is not None and len(output) == len(seen) + 1 else None,  # of a map
         params=0 if module is None else own_params(module, inner),
         macs=traced.own_macs(path),
         output_bytes=sum(math.prod(s) * leaf.dtype.itemsize for s, leaf in zip(shapes, outputs, strict=True)),

@@ -19,7 +19,7 @@ Fields: TypeAlias = tuple[Field, ...] | None
 STATISTIC: Fields = (Field(size=0, jump=0, whole=True),)  # of what is one number for the whole map, as its mean
 
 MERGES = {"add", "sub", "mul", "concatenate", "max", "min", "select_n", "add_any"}
-OPAQUE = {"scan", "while", "cond"}
+OPAQUE = {"scan", "while"}
 # They may bring pixels from anywhere, and do not say so by the shape of what comes out.
 MOVES = {"gather", "scatter", "dynamic_slice", "dynamic_update_slice", "rev", "sort", "fft"}
 MOVES |= {"cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"}
@@ -45,7 +45,7 @@ class FieldMap:
     """The fields of a traced network.
 
     Attributes:
-        layers: of each layer's last output, by its name.
+        layers: of the last map that each layer computes, by its name.
         meetings: where paths of different fields meet, in order.
     """
 
@@ -87,15 +87,31 @@ def _carry(
             outputs = [_in_operator(traced.operators[operator], entered, equation)] * len(equation.outvars)
         elif len(programs) == 1 and equation.primitive.name not in OPAQUE and len(programs[0].invars) == len(operands):
             outputs = _carry(programs[0], operands, here, traced, found)
+        elif equation.primitive.name == "cond":
+            outputs = _carry_branches(equation, operands[1:], here, traced, found)
         else:
             step = step_of(equation, here)
             outputs = [_after(equation, step, operands)] * len(equation.outvars)
             _note_meeting(equation, here, operands, traced, found)
         known.update(zip(equation.outvars, outputs, strict=True))
         for scope in here:
-            if scope in traced.layer_scopes:
-                found.layers[traced.layer_scopes[scope]] = outputs[0] if _is_map(outputs[0]) else ()
+            if scope in traced.layer_scopes and outputs[0] != STATISTIC:  # as a norm keeps after it has answered
+                found.layers[traced.layer_scopes[scope]] = outputs[0]
     return [None if hasattr(variable, "val") else known.get(variable) for variable in jaxpr.outvars]
+
+
+def _carry_branches(
+    equation: Any, inputs: Sequence[Fields], scopes: tuple[str, ...], traced: Trace, found: FieldMap
+) -> list[Fields]:
+    """Carry fields through a choice; what its branches do not agree in is not known. Those for platforms compute the same."""
+    branches = inner_programs(equation)
+    if equation.params.get("branches_platforms") is not None:
+        branches = branches[:1]
+    of_branches = [_carry(branch, inputs, scopes, traced, found) for branch in branches]
+    outputs: list[Fields] = []
+    for alternatives in zip(*of_branches, strict=True):
+        outputs.append(alternatives[0] if len(set(alternatives)) == 1 else ())
+    return outputs
 
 
 def _entry_of(equation: Any, operands: list[Fields]) -> tuple[tuple[Field, ...], tuple[int, ...]]:
