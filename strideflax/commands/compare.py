@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 
 from strideflax.commands.console import ImageBar, console, loading, print_entry, print_text
-from strideflax.commands.parsing import at_least_one, minutes
+from strideflax.commands.parsing import add_config_argument, at_least_one, minutes
 from strideflax.commands.sweep import status_table
 from strideflax.wording import counted, duration
 
@@ -39,8 +39,8 @@ SHORT_RUNS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments; ``--config.FIELD=VALUE`` words are collected apart."""
-    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help="e.g. configs/stride2.py")
+    """Add the command's arguments."""
+    add_config_argument(parser)
     parser.add_argument(
         "--operators", required=True, metavar="NAME,NAME", help="what is compared, e.g. strided_conv,blur_pool,max_pool"
     )

@@ -25,6 +25,7 @@ from strideflax.commands.console import (
     print_text,
     table_width,
 )
+from strideflax.commands.parsing import add_config_argument
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ FILE_WIDTH = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments; ``--config.FIELD=VALUE`` words are collected apart."""
-    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help="e.g. configs/stride2.py")
+    """Add the command's arguments."""
+    add_config_argument(parser)
     parser.add_argument(
         "--compare",
         metavar="FILE[:VARIANT]",

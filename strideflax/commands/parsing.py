@@ -55,6 +55,11 @@ def add_commands(parser: Parser, commands: Mapping[str, Command]) -> None:
         add_command(choices.add_parser(name, help=summary), command)
 
 
+def add_config_argument(parser: argparse.ArgumentParser, example: str = "configs/stride2.py") -> None:
+    """Add that of a command that takes one configuration; ``--config.FIELD=VALUE`` words are collected apart."""
+    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help=f"e.g. {example}")
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add those of a command that uses a finished run."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")

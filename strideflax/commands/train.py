@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strideflax.commands.console import TrainingProgress, console, loading, print_text
-from strideflax.commands.parsing import add_fast_nondeterministic, at_least_one
+from strideflax.commands.parsing import add_config_argument, add_fast_nondeterministic, at_least_one
 from strideflax.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments; ``--config.FIELD=VALUE`` words are collected apart."""
-    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help="e.g. configs/stride2.py:quick")
+    """Add the command's arguments."""
+    add_config_argument(parser, "configs/stride2.py:quick")
     parser.add_argument(
         "--workdir", type=Path, help="run folder (default: runs/NAME-FINGERPRINT); an interrupted run resumes"
     )

@@ -63,14 +63,7 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean over the classes of the share of a class's images whose top class it is.
 
     Where all classes have as many images it is the accuracy. Classes without images are left out. Source: Brodersen et al.,
-    "The balanced accuracy and its posterior distribution" (ICPR 2010).
-
-    Args:
-        logits: ``[n, classes]``.
-        labels: int ``[n]``.
-
-    Raises:
-        ValueError: logits or labels of another shape or type, a NaN, or a label that is not one of the classes.
+    "The balanced accuracy and its posterior distribution" (ICPR 2010). Arguments and errors as `negative_log_likelihood`.
     """
     check_logits(logits, labels)
     images = np.bincount(labels)

@@ -52,17 +52,7 @@ def asap_pool(x: Array, stride: PerAxis = 2) -> Array:
 
     Frequency ``k`` of an axis of ``n`` pixels has the weight ``sqrt(0.54 + 0.46 cos(2 pi k / n))``: 1 at 0, so that a constant
     stays that constant, and at stride 2 0.73 at the end of the band. The window is as wide as the whole spectrum.
-
-    Args:
-        x: ``[batch, *spatial, channels]``, one to three spatial axes, taken as periodic.
-        stride: an int or one per axis. An axis with stride 1 is left alone.
-
-    Returns:
-        ``[batch, *ceil(spatial / stride), channels]``, computed in float32 at least, in the floating-point type
-        of ``x``.
-
-    Raises:
-        ValueError: a stride or rank that does not fit.
+    Arguments, result and errors as `spectral_pool`; an axis with stride 1 is left alone.
     """
     x = jnp.asarray(x)
     strides = per_axis(stride, len(spatial_size(x)), "stride")

@@ -3,8 +3,9 @@
 A new operator adds one file and one line here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from strideflax.operators.ada_pool import AdaPool
 from strideflax.operators.base import Downsample, Resampling
@@ -32,6 +33,8 @@ from strideflax.operators.wavelet import Bior33Low, Db2All, Db2Low
 from strideflax.operators.wavelet_up import Db2Upsample, HaarUpsample
 from strideflax.operators.weighted import LIP, SoftPool, StochasticPool
 from strideflax.wording import did_you_mean
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,7 @@ def operator_entry(name: str) -> Operator:
     Raises:
         ValueError: there is none; the message lists all.
     """
-    if name not in DOWNSAMPLERS:
-        known = ", ".join(DOWNSAMPLERS) + did_you_mean(name, DOWNSAMPLERS)
-        raise ValueError(f"unknown downsampling operator {name!r}; known: {known}")
-    return DOWNSAMPLERS[name]
+    return _named(name, DOWNSAMPLERS, "downsampling")
 
 
 def downsampler(name: str) -> type[Downsample]:
@@ -173,7 +173,10 @@ def upsampler(name: str) -> type[Upsample]:
     Raises:
         ValueError: there is none; the message lists all.
     """
-    if name not in UPSAMPLERS:
-        known = ", ".join(UPSAMPLERS) + did_you_mean(name, UPSAMPLERS)
-        raise ValueError(f"unknown upsampling operator {name!r}; known: {known}")
-    return UPSAMPLERS[name]
+    return _named(name, UPSAMPLERS, "upsampling")
+
+
+def _named(name: str, table: Mapping[str, Entry], kind: str) -> Entry:
+    if name not in table:
+        raise ValueError(f"unknown {kind} operator {name!r}; known: {', '.join(table)}{did_you_mean(name, table)}")
+    return table[name]

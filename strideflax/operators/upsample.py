@@ -8,7 +8,7 @@ from typing import ClassVar
 from flax import nnx
 from jax import Array
 
-from strideflax.operators.base import Resampling
+from strideflax.operators.base import Resampling, check_rngs
 from strideflax.operators.geometry import PerAxis, per_axis
 
 
@@ -47,6 +47,7 @@ class Upsample(Resampling):
         axes: int | None = None,
         rngs: nnx.Rngs | None = None,
     ):
+        check_rngs(rngs)
         self._take(in_features, out_features, stride=stride, window=window, padding=padding, axes=axes)
         self.window = self._usual_window() if window is None else self._sizes(window)
         self._build(rngs)

@@ -101,12 +101,6 @@ def test_a_scaling_is_stored_with_its_ideal_and_drawn(monkeypatch, tmp_path, cap
         def __init__(self, name, environment):
             super().__init__(name, 10, facts=RESULTS | {"macs": 100})
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            pass
-
     monkeypatch.setattr("strideflax.benchmark.scaling.RemoteContender", Opened)
     out = tmp_path / "batch.json"
     main(["bench", "scaling", "batch", "--rounds", "2", "--out", str(out)])
@@ -126,12 +120,6 @@ def test_the_points_before_one_that_fails_are_kept(monkeypatch, tmp_path, capsys
 
         def ask(self, *, do, **request):
             return super().ask(do=do, **request) | ({"device_count": self.count} if do == "describe" else {})
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            pass
 
     monkeypatch.setattr("strideflax.benchmark.scaling.RemoteContender", Opened)
     out = tmp_path / "devices.json"

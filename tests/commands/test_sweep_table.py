@@ -1,20 +1,9 @@
 import pytest
 from rich.console import Console
+from small_grid import plan
 
 from strideflax.commands.sweep import status_table
-from strideflax.sweep.plan import plan_sweep, write_plan
 from strideflax.training.run_folder import lock_folder
-
-GRID = """
-from configs.baseline import baseline
-
-def get_config(arg=None):
-    return baseline("quick")
-
-def sweep(arg=None):
-    for seed in range(3):
-        yield {"seed": seed}
-"""
 
 
 def shown(table) -> list[str]:
@@ -26,10 +15,7 @@ def shown(table) -> list[str]:
 
 @pytest.fixture
 def runs(tmp_path):
-    (tmp_path / "grid.py").write_text(GRID)
-    runs = plan_sweep(str(tmp_path / "grid.py"), tmp_path / "out")
-    write_plan(runs)
-    return runs
+    return plan(tmp_path)
 
 
 def test_a_run_whose_worker_is_starting_does_not_wait(runs):

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from strideflax import DOWNSAMPLERS, downsampler
+from strideflax import DOWNSAMPLERS, UPSAMPLERS, downsampler, upsampler
 from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import MODULE_PADDINGS
 from strideflax.operators.receptive_field import receptive_fields
+from strideflax.operators.table import operator_name
 
 PADDINGS = ("SAME", "SAME_LOWER", "SYMMETRIC", "CIRCULAR", "REFLECT")
 STRIDES = (2, 3, (2, 1))
@@ -109,9 +110,21 @@ def test_a_batch_of_no_images_has_no_maps(name):
 
 
 def test_streams_that_are_none_are_refused():
-    for name in ("blur_pool", "conv_pool", "stochastic_pool"):
+    for kind in (
+        downsampler("blur_pool"),
+        downsampler("conv_pool"),
+        downsampler("stochastic_pool"),
+        upsampler("linear"),
+    ):
         with pytest.raises(ValueError, match=r"rngs must be flax.nnx.Rngs\(seed\) or None, got 0"):
-            downsampler(name)(1, rngs=0)
+            kind(1, rngs=0)
+
+
+def test_an_operator_is_named_by_its_class():
+    for table in ({name: downsampler(name) for name in DOWNSAMPLERS}, UPSAMPLERS):
+        assert [operator_name(kind) for kind in table.values()] == list(table)
+    assert operator_name(DOWNSAMPLERS["resnet_d"].shortcut) == "resnet_d"
+    assert operator_name(DOWNSAMPLERS["aps"].shortcut) == "Polyphase"  # which lps has too
 
 
 @every_operator

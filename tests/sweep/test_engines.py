@@ -10,38 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
+from small_grid import GRID, plan
 
 from strideflax.errors import UserError
 from strideflax.process import StoppedAtOnce
 from strideflax.sweep import engines
-from strideflax.sweep.plan import plan_sweep, write_plan
 from strideflax.sweep.pool import WorkerSlot, shares
 from strideflax.training.run_folder import is_locked, read_json, read_metrics
 
 ROOT = Path(__file__).parents[2]
-GRID = """
-from configs.baseline import baseline
-
-def get_config(arg=None):
-    config = baseline("quick")
-    config.model.widths, config.model.blocks, config.model.strides = (4, 8), (1, 1), (1, 2)
-    config.model.stem.kernel = 3
-    config.data.update({"train_count": 960, "val_count": 32, "test_count": 64})
-    config.batch_size = 32
-    config.epochs = 6.0
-    return config
-
-def sweep(arg=None):
-    for seed in range(3):
-        yield {"seed": seed}
-"""
-
-
-def plan(folder: Path, text: str = GRID, out: str = "out"):
-    (folder / "grid.py").write_text(text)
-    runs = plan_sweep(str(folder / "grid.py"), folder / out)
-    write_plan(runs)
-    return runs
 
 
 def outcomes(runs) -> list[tuple]:

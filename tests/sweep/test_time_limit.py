@@ -8,39 +8,20 @@ import time
 from pathlib import Path
 
 import pytest
+from small_grid import GRID, plan
 
 from strideflax.__main__ import main
 from strideflax.sweep import engines
-from strideflax.sweep.plan import STARTED, WAITING, plan_sweep, write_plan
+from strideflax.sweep.plan import STARTED, WAITING
 from strideflax.sweep.time_limit import TimeLimit
 from strideflax.training.run_folder import read_metrics
 
 LATE_SECONDS = 2.0  # that a loaded machine may take to end a process
-GRID = """
-from configs.baseline import baseline
-
-def get_config(arg=None):
-    config = baseline("quick")
-    config.model.widths, config.model.blocks, config.model.strides = (4, 8), (1, 1), (1, 2)
-    config.model.stem.kernel = 3
-    config.data.update({"train_count": 960, "val_count": 32, "test_count": 64})
-    config.batch_size = 32
-    config.epochs = 6000.0
-    config.checkpoint_epochs = 6000
-    return config
-
-def sweep(arg=None):
-    for seed in range(3):
-        yield {"seed": seed}
-"""
 
 
 @pytest.fixture
 def runs(tmp_path):
-    (tmp_path / "grid.py").write_text(GRID)
-    runs = plan_sweep(str(tmp_path / "grid.py"), tmp_path / "out")
-    write_plan(runs)
-    return runs
+    return plan(tmp_path, GRID.replace("epochs = 6.0", "epochs, config.checkpoint_epochs = 6000.0, 6000"))
 
 
 def is_saved(folder: Path) -> bool:
