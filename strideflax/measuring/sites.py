@@ -1,7 +1,6 @@
 """Where a model downsamples, and what arrives there."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 from flax import nnx
@@ -24,25 +23,15 @@ class Arrival(NamedTuple):
     phase: Array | None
 
 
-class _Recorder(nnx.Module):
-    """Stands in an operator's place: notes what the operator is called with, then calls it."""
+@cache  # Flax keeps every class of modules for good
+def _noting(kind: type[Downsample]) -> type[Downsample]:
+    """Return an operator's class with calls that are noted; `dense`, which subsamples nothing, is not."""
 
-    def __init__(self, operator: Downsample, note: Callable[[Arrival], None]):
-        self.operator = operator
-        self._note = note
-
-    def __call__(self, x: Array, *, index: Array | None = None, **options: Any) -> Array:
+    def call(self: Any, x: Array, *, index: Array | None = None, **options: Any) -> Array:
         self._note(Arrival(x, index))
-        return self.operator(x, index=index, **options)
+        return kind.__call__(self, x, index=index, **options)
 
-    def dense(self, x: Array) -> Array:
-        return self.operator.dense(x)  # nothing is subsampled here
-
-    def phase(self, map_size: Sequence[int]) -> tuple[float, ...] | None:
-        return self.operator.phase(map_size)
-
-    def select(self, x: Array, **options: Any) -> Array | None:
-        return self.operator.select(x, **options)
+    return type(kind.__name__, (kind,), {"__call__": call})
 
 
 def operator_sites(model: nnx.Module) -> dict[str, Downsample]:
@@ -58,12 +47,8 @@ def site_arrivals(model: nnx.Module, x: Array) -> dict[str, Arrival]:
     copy = nnx.merge(*nnx.split(model))
     arrivals: dict[str, Arrival] = {}
     for path, operator in _operators(copy):
-        recorder = _Recorder(operator, partial(arrivals.__setitem__, _name(copy, path)))
-        parent, place = _at(copy, path[:-1]), path[-1]
-        if isinstance(place, int):
-            parent[place] = recorder
-        else:
-            setattr(parent, place, recorder)
+        operator.__class__ = _noting(type(operator))
+        operator._note = partial(arrivals.__setitem__, _name(copy, path))  # type: ignore[attr-defined]
     copy(x)
     return arrivals
 
