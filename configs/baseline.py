@@ -17,7 +17,8 @@ def baseline(arg: str | None = None, *, downsample: str = "strided_conv") -> Con
             "checkpoint_epochs": 1,
             "task": "classify",
             "model": {
-                "stem": {"kernel": 7, "stride": 2, "downsample": "strided_conv", "pool": None},
+                "network": "mini_resnet",
+                "stem": {"kernel": 7, "stride": 2, "downsample": "strided_conv", "pool": None, "width": None},
                 "widths": (64, 128, 256),
                 "blocks": (1, 1, 1),
                 "strides": (1, 2, 2),
@@ -44,7 +45,14 @@ def baseline(arg: str | None = None, *, downsample: str = "strided_conv") -> Con
                 "void_label": None,
                 "stretch": (1, 1),
             },
-            "augment": {"crop": 4, "flip": True, "cutout": 0, "scale": 0.0},
+            "augment": {
+                "crop": 4,
+                "crop_padding": "zeros",
+                "flip": True,
+                "alternate_flips": False,
+                "cutout": 0,
+                "scale": 0.0,
+            },
             "optimizer": {
                 "name": "sgd",
                 "schedule": "one_cycle",
@@ -54,6 +62,7 @@ def baseline(arg: str | None = None, *, downsample: str = "strided_conv") -> Con
                 "weight_decay": 5e-3,
                 "label_smoothing": 0.1,
                 "clip_norm": None,
+                "average_decay": None,
             },
         }
     )

@@ -34,6 +34,7 @@ DATASETS_WITH_MASKS = ("scenes", "camvid", "mask_folder")  # a class for each pi
 TFDS_PREFIX, NPZ_SUFFIX = "tfds:", ".npz"
 TASKS = ("classify", "segment")
 OPTIMIZERS = ("sgd", "adamw")
+CROP_PADDINGS = ("zeros", "reflect")
 SCHEDULES = ("one_cycle", "cosine", "constant")
 
 
@@ -114,22 +115,30 @@ class AugmentConfig:
     """What happens to training images, per image, inside the step.
 
     Attributes:
-        crop: zero-pad by this many pixels and crop back at a random place; 0 is off.
+        crop: pad by this many pixels and crop back at a random place; 0 is off.
         flip: mirror left-right half of the time.
         cutout: side in pixels of a square set to the image's mean colour at a random place; 0 is off.
         scale: enlarge or shrink about the middle by a random factor from ``1 / (1 + scale)`` to ``1 + scale``; 0 is off.
             Of images with masks alone.
+        crop_padding: what a crop pads with: "zeros", or "reflect", the image mirrored at its border pixels.
+        alternate_flips: mirror each image in every second epoch, half of the images in the first, instead of at random: in two
+            epochs each image is seen both ways.
     """
 
     crop: int
     flip: bool
     cutout: int
     scale: float = 0.0
+    crop_padding: str = "zeros"
+    alternate_flips: bool = False
 
     def __post_init__(self) -> None:
         for name, pixels in (("crop", self.crop), ("cutout", self.cutout)):
             require(0 <= pixels <= 32, f"augment.{name}", pixels, "an int in 0..32 (pixels)")
         require(0 <= self.scale <= 1, "augment.scale", self.scale, "a number in [0, 1]")
+        require_choice("augment.crop_padding", self.crop_padding, CROP_PADDINGS)
+        allowed = self.flip or not self.alternate_flips
+        require(allowed, "augment.alternate_flips", self.alternate_flips, "false where config.augment.flip is false")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +153,8 @@ class OptimizerConfig:
         weight_decay: decoupled, times the learning rate, on convolution and linear kernels alone.
         label_smoothing: share of the target spread over all classes.
         clip_norm: largest global gradient norm; None is no limit.
+        average_decay: share of a moving average of the weights (and of BatchNorm's statistics) that is kept at each step. The
+            average is what is evaluated and what the run leaves. None: the weights themselves are.
     """
 
     name: str
@@ -154,6 +165,7 @@ class OptimizerConfig:
     weight_decay: float
     label_smoothing: float
     clip_norm: float | None = None
+    average_decay: float | None = None
 
     def __post_init__(self) -> None:
         require_choice("optimizer.name", self.name, OPTIMIZERS)
@@ -165,6 +177,8 @@ class OptimizerConfig:
             require(0 <= value < 1, f"optimizer.{name}", value, "a number in [0, 1)")
         is_norm = self.clip_norm is None or self.clip_norm > 0
         require(is_norm, "optimizer.clip_norm", self.clip_norm, "a number > 0, or None for no limit")
+        is_share = self.average_decay is None or 0 < self.average_decay < 1
+        require(is_share, "optimizer.average_decay", self.average_decay, "a number in (0, 1), or None for no average")
 
 
 @dataclass(frozen=True, kw_only=True)

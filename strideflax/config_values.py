@@ -26,10 +26,15 @@ NEWER: dict[str, Any] = {
     "model.output_stride": None,
     "model.decoder": None,
     "model.upsample": None,
+    "model.network": "mini_resnet",
+    "model.stem.width": None,
     "data.size": None,
     "data.skip_unreadable": False,
     "data.void_label": None,
     "augment.scale": 0.0,
+    "augment.crop_padding": "zeros",
+    "augment.alternate_flips": False,
+    "optimizer.average_decay": None,
     "task": "classify",
 }
 

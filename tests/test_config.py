@@ -135,6 +135,7 @@ WRONG = [
     ("augment.crop", 33, "an int in 0..32 (pixels)"),
     ("augment.flip", "yes", "must be bool"),
     ("augment.cutout", 33, "an int in 0..32 (pixels)"),
+    ("augment.crop_padding", "wrap", "one of zeros, reflect"),
     ("optimizer.name", "adam", "one of sgd, adamw"),
     ("optimizer.schedule", "linear", "one of one_cycle, cosine, constant"),
     ("optimizer.learning_rate", "abc", "must be float"),
@@ -151,6 +152,7 @@ WRONG = [
     ("optimizer.label_smoothing", 1.0, "in [0, 1)"),
     ("optimizer.label_smoothing", -0.1, "in [0, 1)"),
     ("optimizer.clip_norm", -1.0, "a number > 0, or None for no limit"),
+    ("optimizer.average_decay", 1.0, "a number in (0, 1), or None for no average"),
 ]
 
 
@@ -236,6 +238,8 @@ OTHER = {
     "model.stem.stride": (2, 1),
     "model.stem.downsample": "max_pool",
     "model.stem.pool": "max_pool",
+    "model.stem.width": 32,
+    "model.network": "resnet9",
     "model.widths": (64, 128, 255),
     "model.blocks": (1, 1, 2),
     "model.strides": (1, 2, 3),
@@ -256,7 +260,9 @@ OTHER = {
     "data.skip_unreadable": True,
     "data.stretch": (1, 2),
     "augment.crop": 3,
+    "augment.crop_padding": "reflect",
     "augment.flip": False,
+    "augment.alternate_flips": True,
     "augment.cutout": 8,
     "optimizer.name": "adamw",
     "optimizer.schedule": "cosine",
@@ -266,6 +272,7 @@ OTHER = {
     "optimizer.weight_decay": 0.0,
     "optimizer.label_smoothing": 0.0,
     "optimizer.clip_norm": 1.0,
+    "optimizer.average_decay": 0.99,
 }
 OTHER_WITH_MASKS = {
     "task": "segment",

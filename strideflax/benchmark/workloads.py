@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
         label: what the config is called.
-        config: its nested dict; the learning rate is a small constant, and random crops and mirrors are off.
+        config: its nested dict; the learning rate is a small constant, and crops, mirrors and the average of weights are off.
         size: height and width of the images.
         steps: done in one call.
         seeds: trained at once, in one program.
@@ -47,6 +47,7 @@ class Step:
         values["model"]["dtype"] = dtype
         values["augment"] = {"crop": 0, "flip": False, "cutout": 0}
         values["optimizer"] |= {"schedule": "constant", "warmup_epochs": 0.0, "learning_rate": LEARNING_RATE}
+        values["optimizer"]["average_decay"] = None
         return cls(label=label, config=values, size=size, steps=steps, seeds=seeds)
 
     @property

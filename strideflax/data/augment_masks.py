@@ -11,17 +11,20 @@ from strideflax.data.augment import augment, cutout
 from strideflax.data.dataset import VOID
 
 
-def augment_with_masks(images: Array, masks: Array, key: Array, config: AugmentConfig) -> tuple[Array, Array]:
+def augment_with_masks(
+    images: Array, masks: Array, key: Array, config: AugmentConfig, mirrored: Array | None = None
+) -> tuple[Array, Array]:
     """Change each image at random as `strideflax.data.augment.augment` does, and its mask with it.
 
-    Pixels that come in from outside are black in the image and `VOID` in the mask. A cutout hides what it covers in the image
-    alone: the net is to guess it.
+    Pixels that come in from outside are black in the image and `VOID` in the mask; reflected ones are those of both. A cutout
+    hides what it covers in the image alone: the net is to guess it.
 
     Args:
         images: uint8 ``[batch, height, width, channels]``.
         masks: uint8 ``[batch, height, width]``.
         key: one key for the batch.
         config: what to do.
+        mirrored: bool ``[batch]``, which images a flip mirrors; None draws half of them.
 
     Returns:
         images and masks of the same shapes and type.
@@ -30,7 +33,7 @@ def augment_with_masks(images: Array, masks: Array, key: Array, config: AugmentC
         images, masks = scale(images, masks, jax.random.fold_in(key, 3), config.scale)
     # As one more channel, in which VOID is 0, what a crop adds, the mask goes wherever the image goes.
     pairs = jnp.concatenate([images, VOID - masks[..., None]], -1)
-    pairs = augment(pairs, key, replace(config, cutout=0))
+    pairs = augment(pairs, key, replace(config, cutout=0), mirrored)
     images, masks = pairs[..., :-1], VOID - pairs[..., -1]
     if config.cutout:
         images = cutout(images, jax.random.fold_in(key, 2), config.cutout)

@@ -1,4 +1,4 @@
-"""A mini-ResNet of strideflax in PyTorch; this file needs torch alone, and safetensors to load an exported run.
+"""A mini-ResNet or ResNet-9 of strideflax in PyTorch; this file needs torch alone, and safetensors to load an exported run.
 
     import torch
     from torch_net import load
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+LOGIT_SCALE = 0.125  # of ResNet-9
 BORDER_MODES = {"REFLECT": "reflect", "CIRCULAR": "circular"}  # every other padding adds a constant
 
 
@@ -459,8 +460,23 @@ class Block(nn.Module):
         return functional.relu(y + (x if self.shortcut is None else self.shortcut(x)))
 
 
+class Transition(nn.Module):
+    """What a stage of ResNet-9 begins with: a convolution that downsamples, with no shortcut."""
+
+    def __init__(self, config: Mapping[str, Any], in_features: int, out_features: int, stride: int | Sequence[int]):
+        super().__init__()
+        down = {"operator": config["downsample"], "stride": stride, "window": config["window"], "taps": config["taps"]}
+        self.reduction = Reduction(
+            config, in_features, out_features, kernel=3, placement=config["placement"], relu=True, **down
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, in_features, height, width]`` to ``[batch, out_features, height / s, width / s]``."""
+        return self.reduction(x)
+
+
 class MiniResNet(nn.Module):
-    """The network, on normalised images.
+    """The network, on normalised images: the mini-ResNet, or ResNet-9 where ``config["network"]`` is "resnet9".
 
     Args:
         config: the group ``model`` of a run's ``config.json``.
@@ -478,7 +494,7 @@ class MiniResNet(nn.Module):
         self.stem = Reduction(
             config,
             in_features,
-            config["widths"][0],
+            stem.get("width") or config["widths"][0],
             operator=stem["downsample"],
             kernel=stem["kernel"],
             stride=stem["stride"],
@@ -492,7 +508,11 @@ class MiniResNet(nn.Module):
         if stem["pool"] is not None:
             self.stem_pool = POOLS[stem["pool"]](features, (2, 2), config["padding"])
             features = self.stem_pool.out_features
+        self.is_resnet9 = config.get("network") == "resnet9"
         for width, count, stride in zip(config["widths"], config["blocks"], config["strides"], strict=True):
+            if self.is_resnet9:
+                blocks.append(Transition(config, features, width, stride))
+                features, stride = blocks[-1].reduction.out_features, 1
             for number in range(count):
                 blocks.append(Block(config, features, width, stride if number == 0 else 1))
                 features = width
@@ -507,6 +527,8 @@ class MiniResNet(nn.Module):
         for block in self.blocks:
             x = block(x)
         with torch.autocast(x.device.type, enabled=False):  # the classifier is float32 in the original too
+            if self.is_resnet9:
+                return self.head(x.float().amax((2, 3))) * LOGIT_SCALE
             return self.head(x.float().mean((2, 3)))
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ from flax import nnx
 from strideflax.errors import UserError
 from strideflax.inspection.dense import linear_per_position, side_by_side, upsampled
 from strideflax.inspection.record import Alignment, Inspection, Layer
-from strideflax.model import Block, MiniResNet, Reduction
+from strideflax.model import Block, MiniResNet, Reduction, Transition
 from strideflax.model.decoder import steps_and_phase
 from strideflax.operators.base import Downsample
 from strideflax.operators.geometry import per_axis
@@ -62,11 +62,14 @@ def inspect_model(model: MiniResNet, size: int | Sequence[int] = (32, 32)) -> In
         layers.append(_operator(model.stem_pool, "stem_pool", layers[-1]))
     alignments, maps = [], [layers[-1]]
     for block in model.blocks:
-        rows, alignment = _block(block, layers[-1])
-        layers += rows
-        alignments.append(alignment)
+        if isinstance(block, Transition):
+            layers += _reduction(block.reduction, f"{block.name}/reduction", layers[-1])
+        else:
+            rows, alignment = _block(block, layers[-1])
+            layers += rows
+            alignments.append(alignment)
         maps.append(layers[-1])
-    layers += _pixel_classifier(model, maps, image) if model.classifies_pixels else _classifier(model.head, maps[-1])
+    layers += _pixel_classifier(model, maps, image) if model.classifies_pixels else _classifier(model, maps[-1])
     return Inspection(size=(height, width), layers=tuple(layers), alignments=tuple(alignments))
 
 
@@ -177,22 +180,22 @@ def _pixel_classifier(model: MiniResNet, maps: Sequence[Layer], image: Layer) ->
     return rows
 
 
-def _classifier(head: nnx.Linear, before: Layer) -> list[Layer]:
-    """Return the rows of the mean over all positions and of the linear layer, both float32."""
+def _classifier(model: MiniResNet, before: Layer) -> list[Layer]:
+    """Return the rows of the mean or maximum over all positions and of the linear layer, both float32."""
     height, width, channels = before.output
     window = WindowPass(window=Window.dense(before.size).at_stride(before.size), features=channels)
-    mean = Layer(
-        name="mean",
-        operator="global_mean",
+    pooled = Layer(
+        name=model.global_pool,
+        operator=f"global_{model.global_pool}",
         output=(1, 1, channels),
         fields=receptive_fields([window], before.fields),
         dtype="float32",
         macs=height * width * channels,
     )
     linear = replace(
-        _unchanged("head", "linear", mean),
-        output=(1, 1, head.out_features),
-        params=count_params(head),
-        macs=channels * head.out_features,
+        _unchanged("head", "linear", pooled),
+        output=(1, 1, model.head.out_features),
+        params=count_params(model.head),
+        macs=channels * model.head.out_features,
     )
-    return [mean, linear]
+    return [pooled, linear]

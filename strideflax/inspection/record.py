@@ -22,7 +22,7 @@ class Layer:
 
     Attributes:
         name: path in the network, e.g. "stage2/block1/reduction/conv".
-        operator: its name in the table of operators, or conv, batch_norm, add, global_mean, linear.
+        operator: its name in the table of operators, or conv, batch_norm, add, global_mean, global_max, linear.
         output: height, width, channels.
         fields: receptive field, jump and start of its outputs per axis, in pixels of the image.
         dtype: of its output.

@@ -14,7 +14,7 @@ from strideflax.measuring.checks import check_count
 from strideflax.measuring.predictor import feature_function
 from strideflax.measuring.resampling import area_weights
 from strideflax.measuring.subject import Subject
-from strideflax.model import MiniResNet, ModelConfig
+from strideflax.model import ModelConfig, make_model
 
 # Ridge strengths over the mean eigenvalue of the Gram matrix.
 STRENGTHS = tuple(10.0**power for power in range(-10, 4))
@@ -161,9 +161,9 @@ def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     key, channels = jax.random.key(config.seed), subject.run.image_shape[-1]
     nets = {
         "trained": subject.features,
-        "untrained": feature_function(MiniResNet(config.model, key=key, in_features=channels), mean, std),
+        "untrained": feature_function(make_model(config.model, key=key, in_features=channels), mean, std),
         "undownsampled_untrained": feature_function(
-            MiniResNet(undownsampled(config.model), key=key, in_features=channels), mean, std
+            make_model(undownsampled(config.model), key=key, in_features=channels), mean, std
         ),
     }
     size = subject.features(shapes.test.images[:1]).shape[1:3]

@@ -9,6 +9,7 @@ from strideflax.operators.geometry import MODULE_PADDINGS, per_axis
 from strideflax.operators.table import DOWNSAMPLERS, downsampler
 from strideflax.wording import counted
 
+NETWORKS = ("mini_resnet", "resnet9")
 PLACEMENTS = ("after", "before", "added")
 DTYPES = ("float32", "bfloat16")
 DECODERS = ("resize", "unet")
@@ -39,13 +40,14 @@ def _require_sound(name: str, check: Callable[..., object], *arguments: Any) -> 
 class StemConfig:
     """The first layer: a ``kernel`` x ``kernel`` convolution at ``stride``, downsampled by ``downsample``, then a pool.
 
-    ``pool`` names a second operator, of stride 2; None is no pool.
+    ``pool`` names a second operator, of stride 2; None is no pool. ``width`` is its channels; None is those of the first stage.
     """
 
     kernel: int = 7
     stride: Stride = 2
     downsample: str = "strided_conv"
     pool: str | None = None
+    width: int | None = None
 
     def __post_init__(self) -> None:
         require(self.kernel >= 1, "model.stem.kernel", self.kernel, "an int >= 1")
@@ -54,6 +56,8 @@ class StemConfig:
         if (pool := self.pool) is not None:
             _require_sound("model.stem.pool", downsampler, pool)
             require(not downsampler(pool).convolves, "model.stem.pool", pool, "none or a pool")
+        if self.width is not None:
+            require(self.width >= 1, "model.stem.width", self.width, "an int >= 1, or None for that of the first stage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +98,8 @@ class ModelConfig:
         upsample: of "unet", the operator on the way up, one of `UPSAMPLERS_OF_UNET`; None is the counterpart of ``downsample``:
             a transposed convolution behind strided ones, a blur behind a blur, repeated pixels behind the pools of a block,
             "polyphase" behind "aps" and "lps" alone, linear interpolation behind everything else.
+        network: "mini_resnet" is `MiniResNet`, whose stages begin with a residual block that downsamples. "resnet9" is
+            `ResNet9`, whose stages begin with a convolution that downsamples; a stage may then have 0 residual blocks.
 
     Raises:
         ConfigError: a value that is not allowed; one line.
@@ -114,8 +120,10 @@ class ModelConfig:
     output_stride: int | None = None
     decoder: str | None = None
     upsample: str | None = None
+    network: str = "mini_resnet"
 
     def __post_init__(self) -> None:
+        require_choice("model.network", self.network, NETWORKS)
         self._check_stages()
         self._check_dense()
         self._check_operator()
@@ -131,12 +139,16 @@ class ModelConfig:
         for name, value in (("blocks", self.blocks), ("strides", self.strides)):
             expected = f"{counted(stages, 'entry', 'entries')}, one per entry of model.widths"
             require(len(value) == stages, f"model.{name}", value, expected)
-        require(all(count >= 1 for count in self.blocks), "model.blocks", self.blocks, "ints >= 1")
+        least = 0 if self.network == "resnet9" else 1
+        require(all(count >= least for count in self.blocks), "model.blocks", self.blocks, f"ints >= {least}")
         for stride in self.strides:
             _require_sound("model.strides", per_axis, stride, 2, "stride")
 
     def _check_dense(self) -> None:
         """Check what turns a classifier of images into one of pixels."""
+        if self.network == "resnet9":
+            for name, value in (("decoder", self.decoder), ("output_stride", self.output_stride)):
+                require(value is None, f"model.{name}", value, "None where config.model.network is 'resnet9'")
         if self.decoder is not None:
             require_choice("model.decoder", self.decoder, DECODERS)
         if self.upsample is not None:

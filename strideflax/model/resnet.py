@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -148,6 +148,7 @@ class Block(nnx.Module):
         self, config: ModelConfig, in_features: int, out_features: int, *, step: StageStep, streams: NamedStreams
     ):
         self.name = streams.prefix.strip("/")  # e.g. "stage2/block1"
+        self.out_features = out_features
         strides = step.stride
         down = Downsampling(
             operator=StridedConv,  # where nothing is downsampled
@@ -181,6 +182,11 @@ class Block(nnx.Module):
         else:
             self.shortcut = None
 
+    @property
+    def main_path(self) -> list[Any]:
+        """The layers of the main path up to the sum."""
+        return [*self.reduction.layers, self.conv]
+
     def __call__(self, x: Array, *, train: bool, key: Array | None) -> Array:
         """Map ``[batch, height, width, in_features]`` to ``[batch, height / s, width / s, out_features]``."""
         return self.with_phase(x, train=train, key=key)[0]
@@ -206,6 +212,9 @@ class MiniResNet(nnx.Module):
         in_features: image channels.
     """
 
+    title: ClassVar[str] = "mini-ResNet"
+    global_pool: ClassVar[str] = "mean"  # over all positions of the last map, before the classifier
+
     def __init__(self, config: ModelConfig, *, classes: int = 10, key: Array, in_features: int = 3):
         streams = NamedStreams(key)
         self.deterministic = True  # in evaluation, until ``.train()``
@@ -216,7 +225,7 @@ class MiniResNet(nnx.Module):
         self.stem = Reduction(
             config,
             in_features,
-            config.widths[0],
+            config.stem.width or config.widths[0],
             down=Downsampling(operator=operator, stride=strides, placement="after"),
             kernel_size=config.stem.kernel,
             relu=True,
@@ -229,18 +238,14 @@ class MiniResNet(nnx.Module):
             pool = downsampler(config.stem.pool)
             self.stem_pool = pool(features, stride=2, padding=config.padding, rngs=streams.rngs("stem_pool"))
             features = self.stem_pool.out_features
-        blocks = []
+        blocks: list[Any] = []
         levels = [Level(map=0, features=features, first=0)]
-        for stage, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
-            step = config.stage_steps()[stage]
-            for number in range(count):
-                part = streams.within(f"stage{stage + 1}").within(f"block{number + 1}")
-                blocks.append(Block(config, features, width, step=step, streams=part))
-                features = width
-                if max(step.stride) > 1:
-                    levels.append(Level(map=0, features=0, first=len(blocks)))
-                levels[-1] = replace(levels[-1], map=len(blocks), features=features)
-                step = step.after_first()
+        for stage, step in enumerate(config.stage_steps()):
+            if max(step.stride) > 1:
+                levels.append(Level(map=0, features=0, first=len(blocks) + 1))
+            blocks += self._stage(config, stage, features, step, streams.within(f"stage{stage + 1}"))
+            features = blocks[-1].out_features
+            levels[-1] = replace(levels[-1], map=len(blocks), features=features)
         self.blocks = nnx.List(blocks)
         self.classifies_pixels = config.decoder is not None
         if config.decoder == "unet":
@@ -251,6 +256,17 @@ class MiniResNet(nnx.Module):
         else:
             self.skips, self.phases, self.ups = (), (), None
         self.head = nnx.Linear(features, classes, rngs=streams.rngs("head"))
+
+    def _stage(
+        self, config: ModelConfig, stage: int, features: int, step: StageStep, streams: NamedStreams
+    ) -> list[nnx.Module]:
+        """Return the blocks of the stage with that number from 0, the first of which takes ``features`` channels."""
+        blocks: list[nnx.Module] = []
+        for number in range(config.blocks[stage]):
+            part = streams.within(f"block{number + 1}")
+            blocks.append(Block(config, features, config.widths[stage], step=step, streams=part))
+            features, step = config.widths[stage], step.after_first()
+        return blocks
 
     def _way_up(self, config: ModelConfig, levels: list[Level], streams: NamedStreams) -> list[UpStep]:
         """Return the steps from the last level up to the first."""
@@ -286,7 +302,7 @@ class MiniResNet(nnx.Module):
         """
         maps, phases = self._way_down(x, train=train, key=key)
         if not self.classifies_pixels:
-            return self.head(maps[-1].mean((1, 2), dtype=jnp.float32))
+            return self._classify(maps[-1])
         train = not self.deterministic if train is None else train
         y, place = maps[-1], len(maps) - 1
         if self.ups is not None:
@@ -295,11 +311,15 @@ class MiniResNet(nnx.Module):
         size = x.shape[1:3]
         return interpolate_to_image(self.head(y.astype(jnp.float32)), self.map_fields(size)[place], size)
 
+    def _classify(self, x: Array) -> Array:
+        """Return the logits of the last map."""
+        return self.head(x.mean((1, 2), dtype=jnp.float32))
+
     def map_fields(self, size: Sequence[int]) -> list[Fields]:
         """Return where the pixels of each of `maps` lie on an image of ``size``, and what they see of it on the main path."""
         chains = [[*self.stem.layers, self.stem_pool]]
         for block in self.blocks:
-            chains.append([*block.reduction.layers, block.conv])
+            chains.append(block.main_path)
         fields: Fields = (Field(), Field())
         found = []
         for chain in chains:
@@ -324,7 +344,8 @@ class MiniResNet(nnx.Module):
         """Return `maps`, and for each the phases that an adaptive operator before it chose."""
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(
-                f"MiniResNet takes normalised floating-point images, got {x.dtype}; see strideflax.data.augment.normalize"
+                f"{type(self).__name__} takes normalised floating-point images, got {x.dtype}; "
+                "see strideflax.data.augment.normalize"
             )
         train = not self.deterministic if train is None else train
         keys = [None if key is None else jax.random.fold_in(key, i) for i in range(2 + len(self.blocks))]
@@ -343,20 +364,6 @@ class MiniResNet(nnx.Module):
 def batch_norm(config: ModelConfig, features: int) -> BatchNorm:
     """Return BatchNorm that computes statistics in float32 and answers in the model's type."""
     return BatchNorm(features, momentum=config.batch_norm_momentum, dtype=jnp.dtype(config.dtype), rngs=nnx.Rngs(0))
-
-
-def abstract_model(config: ModelConfig, *, classes: int = 10, in_features: int = 3) -> MiniResNet:
-    """Return the model with shapes in place of weights: nothing is computed. Arguments as of `MiniResNet`.
-
-    Raises:
-        ConfigError: a stride, window or padding that the operator does not have.
-    """
-    try:
-        return nnx.eval_shape(
-            lambda: MiniResNet(config, classes=classes, key=jax.random.key(0), in_features=in_features)
-        )
-    except ValueError as error:
-        raise ConfigError(f"config.model: {error}") from None
 
 
 def check_strides(config: ModelConfig, size: Sequence[int]) -> None:

@@ -35,9 +35,11 @@ def smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> Ar
 class Classify:
     """Targets int32 ``[batch]``, logits ``[batch, classes]``."""
 
-    def augment(self, images: Array, targets: Array, key: Array, config: AugmentConfig) -> tuple[Array, Array]:
+    def augment(
+        self, images: Array, targets: Array, key: Array, config: AugmentConfig, mirrored: Array | None = None
+    ) -> tuple[Array, Array]:
         """Change the images alone: no change makes another class of one."""
-        return augment(images, key, config), targets
+        return augment(images, key, config, mirrored), targets
 
     def loss(self, logits: Array, targets: Array, smoothing: float) -> tuple[Array, Array]:
         """Return the mean cross-entropy, and the share of images whose top class is right."""

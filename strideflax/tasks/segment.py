@@ -67,9 +67,11 @@ def mean_overlap(confusion: np.ndarray) -> float:
 class Segment:
     """Targets int ``[batch, height, width]``, logits ``[batch, height, width, classes]``."""
 
-    def augment(self, images: Array, targets: Array, key: Array, config: AugmentConfig) -> tuple[Array, Array]:
+    def augment(
+        self, images: Array, targets: Array, key: Array, config: AugmentConfig, mirrored: Array | None = None
+    ) -> tuple[Array, Array]:
         """Move images and masks alike."""
-        return augment_with_masks(images, targets, key, config)
+        return augment_with_masks(images, targets, key, config, mirrored)
 
     def loss(self, logits: Array, targets: Array, smoothing: float) -> tuple[Array, Array]:
         """Return the mean cross-entropy over the batch's labelled pixels, and the share of them whose top class is right."""

@@ -55,7 +55,9 @@ class Task(Protocol):
     Images are uint8 ``[batch, height, width, channels]``; targets and logits are the task's own.
     """
 
-    def augment(self, images: Array, targets: Array, key: Array, config: AugmentConfig) -> tuple[Array, Array]:
+    def augment(
+        self, images: Array, targets: Array, key: Array, config: AugmentConfig, mirrored: Array | None = None
+    ) -> tuple[Array, Array]:
         """Change each image at random, and its target with it; see `strideflax.data.augment`."""
 
     def loss(self, logits: Array, targets: Array, smoothing: float) -> tuple[Array, Array]:

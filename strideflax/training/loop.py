@@ -120,6 +120,9 @@ class TrainingLoop:
                     record["val_mean_iou"] = validation.mean_iou
                 state = state._replace(loss_sum=_zeroed(state.loss_sum), correct_sum=_zeroed(state.correct_sum))
                 self._log(record)
+            if step == total:
+                params, stats = state.evaluated  # what the run leaves, and what its last checkpoint holds
+                state = state._replace(params=params, stats=stats)
             is_due = step == last_step and (epoch + 1) % setup.config.checkpoint_epochs == 0
             if is_due or stop or step == total:
                 self._save(state)

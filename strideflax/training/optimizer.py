@@ -1,9 +1,11 @@
-"""Learning-rate schedules and optimizers, from optax."""
+"""Learning-rate schedules and optimizers, from optax, and the moving average of weights."""
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax import Array
 
 from strideflax.config import OptimizerConfig
 
@@ -36,6 +38,21 @@ def decay_mask(params: optax.Params) -> optax.Params:
 def _name(part: Any) -> Any:
     """Return a tree path entry's name, of a dict's key or of an attribute."""
     return getattr(part, "key", getattr(part, "name", None))
+
+
+def moving_average(average: Any, values: Any, step: Array, decay: float) -> Any:
+    """Return the tree ``average`` moved towards ``values``: ``average + (1 - kept) * (values - average)``.
+
+    ``kept`` is ``min(decay, step / (step + 1))``: the plain mean of all that came so far until that is the longer memory, so
+    that what ``average`` is before step 0 counts nothing.
+
+    Args:
+        average, values: trees of arrays alike.
+        step: steps done before this one, int32.
+        decay: share that is kept in the long run.
+    """
+    kept = jnp.minimum(decay, step / (step + 1))
+    return jax.tree.map(lambda before, now: before + (1 - kept) * (now - before), average, values)
 
 
 def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:

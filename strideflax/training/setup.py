@@ -144,7 +144,7 @@ def _plan(config: Config, dataset: Dataset, total_steps: int) -> Plan:
     model = abstract_model(config.model, **dataset.model_arguments)
     stem = config.model.stem
     return Plan(
-        model=f"mini-ResNet, {stem.kernel}x{stem.kernel}/{stem.stride} stem, "
+        model=f"{model.title}, {stem.kernel}x{stem.kernel}/{stem.stride} stem, "
         f"widths {'/'.join(map(str, config.model.widths))}, {config.model.downsample}{_dense_part(config.model)}",
         params=count_params(model),
         macs=count_macs(model, dataset.train.images.shape[1:3]),

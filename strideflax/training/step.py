@@ -13,12 +13,21 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from strideflax.config import Config
-from strideflax.data.augment import normalize
-from strideflax.model import MiniResNet, abstract_model
+from strideflax.data.augment import alternating_flips, normalize
+from strideflax.model import MiniResNet, abstract_model, make_model
 from strideflax.tasks import TASKS, Evaluation, Task
+from strideflax.training.optimizer import moving_average
 
 # One random stream for each purpose, so that changing one (an operator's, say) leaves the others as they are.
-INIT_STREAM, ORDER_STREAM, AUGMENT_STREAM, OPERATOR_STREAM = range(4)
+INIT_STREAM, ORDER_STREAM, AUGMENT_STREAM, OPERATOR_STREAM, FLIP_STREAM = range(5)
+
+
+class Averaged(NamedTuple):
+    """An optimizer's state, and the moving averages of parameters and statistics beside it, see `OptimizerConfig`."""
+
+    optimizer: Any
+    params: Any
+    stats: Any
 
 
 class TrainState(NamedTuple):
@@ -27,7 +36,7 @@ class TrainState(NamedTuple):
     Attributes:
         params: learned parameters.
         stats: BatchNorm's running statistics.
-        opt_state: optax's state.
+        opt_state: optax's state, or `Averaged`: without averages a checkpoint is what it was before there were any.
         step: steps done, int32.
         loss_sum, correct_sum: totals over the epoch so far, float32; the loss is a sum over steps of batch means.
     """
@@ -38,6 +47,12 @@ class TrainState(NamedTuple):
     step: Array
     loss_sum: Array
     correct_sum: Array
+
+    @property
+    def evaluated(self) -> tuple[Any, Any]:
+        """The parameters and statistics to evaluate: their averages if there are any."""
+        holder = self.opt_state if isinstance(self.opt_state, Averaged) else self
+        return holder.params, holder.stats
 
 
 class Pixels(NamedTuple):
@@ -67,10 +82,13 @@ def initial_state(
     config: Config, optimizer: optax.GradientTransformation, key: Array, classes: int = 10, in_features: int = 3
 ) -> TrainState:
     """Return the state before the first step, from the root ``key``."""
-    model = MiniResNet(config.model, classes=classes, key=jax.random.fold_in(key, INIT_STREAM), in_features=in_features)
+    model = make_model(config.model, classes=classes, key=jax.random.fold_in(key, INIT_STREAM), in_features=in_features)
     _, params, stats = split_model(model)
+    opt_state: Any = optimizer.init(params)
+    if config.optimizer.average_decay is not None:
+        opt_state = Averaged(opt_state, *jax.tree.map(jnp.zeros_like, (params, stats)))
     zero = jnp.zeros((), jnp.float32)
-    return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), zero, zero)
+    return TrainState(params, stats, opt_state, jnp.zeros((), jnp.int32), zero, zero)
 
 
 def epoch_order(key: Array, epoch: int, count: int) -> Array:
@@ -98,7 +116,7 @@ def make_train_step(
         mean, std: of the training pixels, per channel.
         sharding: how to lay a batch over the devices; None on one device.
     """
-    size, task = config.batch_size, TASKS[config.task]
+    size, task, decay = config.batch_size, TASKS[config.task], config.optimizer.average_decay
 
     def loss_of(params: Any, stats: Any, images: Array, labels: Array, key: Array) -> tuple[Array, tuple[Any, Array]]:
         model = nnx.merge(graph, params, stats, copy=True)
@@ -114,14 +132,21 @@ def make_train_step(
             batch = jax.lax.with_sharding_constraint(batch, sharding)
         augment_key = jax.random.fold_in(jax.random.fold_in(key, AUGMENT_STREAM), state.step)
         operator_key = jax.random.fold_in(jax.random.fold_in(key, OPERATOR_STREAM), state.step)
-        images, labels = task.augment(train.images[batch], train.labels[batch], augment_key, config.augment)
+        mirrored = None
+        if config.augment.alternate_flips:
+            mirrored = alternating_flips(jax.random.fold_in(key, FLIP_STREAM), batch, state.step // steps_per_epoch)
+        images, labels = task.augment(train.images[batch], train.labels[batch], augment_key, config.augment, mirrored)
         gradient = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (stats, accuracy)), grads = gradient(
             state.params, state.stats, normalize(images, mean, std), labels, operator_key
         )
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        before = state.opt_state if decay is None else state.opt_state.optimizer
+        updates, opt_state = optimizer.update(grads, before, state.params)
+        params = optax.apply_updates(state.params, updates)
+        if decay is not None:
+            opt_state = Averaged(opt_state, *moving_average(state.evaluated, (params, stats), state.step, decay))
         return TrainState(
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             stats=stats,
             opt_state=opt_state,
             step=state.step + 1,
@@ -178,10 +203,10 @@ def evaluate(
     replicated: NamedSharding | None = None,
 ) -> Evaluation:
     """Evaluate every image of ``split`` once."""
-    count = len(split.labels)
+    count, (params, stats) = len(split.labels), state.evaluated
     batches = []
     for start in range(0, count, batch_size):
-        batches.append(eval_step(state.params, state.stats, split, jax.device_put(np.int32(start), replicated)))
+        batches.append(eval_step(params, stats, split, jax.device_put(np.int32(start), replicated)))
     totals = jax.device_get(batches)  # once all are on their way, so that the device never waits for Python
     return task.evaluation(totals, count)
 

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from strideflax.config import AugmentConfig
-from strideflax.data.augment import augment, normalize
+from strideflax.config import AugmentConfig, ConfigError
+from strideflax.data.augment import alternating_flips, augment, normalize
 
 BATCH, HEIGHT, WIDTH = 400, 6, 8
 KEY = 7
@@ -51,6 +51,42 @@ def test_crop_takes_every_place_alike(images):
     assert counts.min() > 0
     # 400 draws from 25 places: chi-squared has 24 degrees of freedom, and exceeds 51 once in a thousand.
     assert ((counts - 16) ** 2 / 16).sum() < 51
+
+
+def test_a_reflecting_crop_is_a_window_of_the_reflected_image(images):
+    config = AugmentConfig(crop=3, flip=False, cutout=0, crop_padding="reflect")
+    result = np.asarray(augment(jnp.asarray(images[:40]), jax.random.key(KEY), config))
+    padded = np.pad(images[:40], ((0, 0), (3, 3), (3, 3), (0, 0)), mode="reflect")
+    with_zeros = places(images[:40], changed(images[:40], crop=3), 3)
+    for surrounded, cropped, (row, column) in zip(padded, result, with_zeros, strict=True):  # at the same places
+        np.testing.assert_array_equal(cropped, surrounded[row : row + HEIGHT, column : column + WIDTH])
+
+
+def test_flips_that_are_given_are_the_ones_made(images):
+    config = AugmentConfig(crop=0, flip=True, cutout=0, alternate_flips=True)
+    mirrored = np.arange(BATCH) % 3 == 0
+    result = np.asarray(augment(jnp.asarray(images), jax.random.key(KEY), config, jnp.asarray(mirrored)))
+    expected = np.stack([image[:, ::-1] if flip else image for image, flip in zip(images, mirrored, strict=True)])
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_flips_can_t_alternate_where_there_are_none():
+    with pytest.raises(
+        ConfigError, match=r"augment\.alternate_flips must be false where config\.augment\.flip is false"
+    ):
+        AugmentConfig(crop=0, flip=False, cutout=0, alternate_flips=True)
+
+
+def test_alternating_flips_show_each_image_both_ways_in_two_epochs():
+    key, order = jax.random.key(KEY), np.random.default_rng(0).permutation(1000)
+    flips = jax.jit(alternating_flips)
+    epochs = [np.asarray(flips(key, jnp.arange(1000), jnp.int32(epoch))) for epoch in range(4)]
+    np.testing.assert_array_equal(epochs[1], ~epochs[0])
+    np.testing.assert_array_equal(epochs[2], epochs[0])
+    np.testing.assert_array_equal(epochs[3], epochs[1])
+    assert 420 < epochs[0].sum() < 580  # five standard deviations
+    np.testing.assert_array_equal(flips(key, jnp.asarray(order), jnp.int32(0)), epochs[0][order])  # whatever the order
+    assert (np.asarray(flips(jax.random.key(8), jnp.arange(1000), jnp.int32(0))) != epochs[0]).mean() > 0.4
 
 
 def test_flip_mirrors_half_of_the_images(images):

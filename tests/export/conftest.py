@@ -10,7 +10,7 @@ from flax import nnx
 from configs.baseline import baseline
 from strideflax.config import Config
 from strideflax.config_file import override
-from strideflax.model import MiniResNet
+from strideflax.model import make_model
 from strideflax.training import FinishedRun, TrainingResult
 
 SMALL = {"model.widths": (4, 8), "model.blocks": (2, 1), "model.strides": (1, 2), "model.stem.kernel": 3}
@@ -31,7 +31,7 @@ def make_run() -> Callable[..., FinishedRun]:
         values = baseline("quick").to_dict()
         override(values, SMALL | {f"model.{name}": value for name, value in model.items()})
         config = Config.from_dict(values)
-        net = MiniResNet(config.model, classes=3, key=jax.random.key(0))
+        net = make_model(config.model, classes=3, key=jax.random.key(0))
         random = np.random.default_rng(0)
 
         weights = []

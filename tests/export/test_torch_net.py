@@ -25,6 +25,8 @@ CASES = [
     {"downsample": "soft_pool", "padding": "SAME"},
     {"downsample": "haar_all", "padding": "CIRCULAR", "placement": "before"},
     {"stem.kernel": 4, "stem.stride": 2, "stem.downsample": "space_to_depth", "stem.pool": "lip"},
+    {"network": "resnet9", "downsample": "haar_all", "stem.stride": 1, "stem.width": 6, "blocks": (1, 0)},
+    {"network": "resnet9", "downsample": "blur_pool", "stem.stride": 1, "placement": "before", "strides": (2, 2)},
 ]
 
 

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from strideflax.config import OptimizerConfig
-from strideflax.training.optimizer import decay_mask, learning_rate_schedule, make_optimizer
+from strideflax.training.optimizer import decay_mask, learning_rate_schedule, make_optimizer, moving_average
 
 
 def config(**changes) -> OptimizerConfig:
@@ -75,6 +75,16 @@ def test_clipping_limits_the_gradient_norm():
         config(momentum=0.0, clip_norm=1.0), [np.array([[3.0, 4.0]], np.float32)], np.zeros((1, 2), np.float32)
     )
     np.testing.assert_allclose(found, [[-0.06, -0.08]], rtol=1e-6)
+
+
+def test_the_average_is_the_plain_mean_at_first_and_then_forgets():
+    values = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    average, expected = {"kernel": jnp.full(3, np.float32(7))}, None
+    for step, value in enumerate(values):
+        average = moving_average(average, {"kernel": jnp.asarray(value)}, jnp.int32(step), 0.8)
+        mean_so_far = values[: step + 1].astype(np.float64).mean(0)
+        expected = mean_so_far if step < 5 else 0.8 * expected + 0.2 * value
+        np.testing.assert_allclose(average["kernel"], expected, rtol=1e-5)
 
 
 def test_only_kernels_decay(tiny):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from strideflax.config import ConfigError
+from strideflax.data import load_dataset
 from strideflax.errors import UserError
 from strideflax.tasks import TASKS, ClassCounts, Evaluation
+from strideflax.tasks.classify import smoothed_cross_entropy
 from strideflax.training import Interrupted, restore_run, train
 from strideflax.training.run_folder import RunFolderError, read_json, read_metrics
 
@@ -97,6 +99,27 @@ def test_an_interrupted_run_ends_bit_for_bit_as_if_nothing_had_happened(finished
     assert any(f"resumed at step {stop_at} of 15" in note for note in progress.notes)
     assert_same_weights(finished, tmp_path / "run")
     assert without_times(read_metrics(tmp_path / "run")) == without_times(read_metrics(finished))
+
+
+def test_a_recipe_with_an_average_of_weights_resumes_to_the_same_bits(tiny, tmp_path):
+    config = tiny(
+        **{
+            "model.network": "resnet9", "model.stem.width": 4, "model.blocks": (0, 0), "model.strides": (2, 2),
+            "model.downsample": "max_pool", "augment.crop_padding": "reflect", "augment.alternate_flips": True,
+            "augment.cutout": 4, "optimizer.average_decay": 0.9, "epochs": 2.0,
+        }
+    )  # fmt: skip
+    whole = train(config, tmp_path / "whole")
+    stop = iter([False] * 6 + [True])
+    with pytest.raises(Interrupted, match="step 7 of 10"):
+        train(config, tmp_path / "run", should_stop=lambda: next(stop))
+    parts = train(config, tmp_path / "run")
+    assert without_times(read_metrics(tmp_path / "run")) == without_times(read_metrics(tmp_path / "whole"))
+    assert (parts.test_loss, parts.test_accuracy) == (whole.test_loss, whole.test_accuracy)
+    assert_same_weights(tmp_path / "whole", tmp_path / "run")
+    run, dataset = restore_run(tmp_path / "run"), load_dataset(config.data)
+    losses = smoothed_cross_entropy(run.predict(dataset.test.images), dataset.test.labels, 0.0)
+    assert float(losses.mean()) == pytest.approx(whole.test_loss, rel=1e-5), "the average is what the run leaves"
 
 
 def test_several_steps_a_dispatch_change_nothing(finished, tiny, tmp_path):

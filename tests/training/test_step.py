@@ -80,5 +80,62 @@ def test_the_step_depends_on_its_key_and_on_nothing_hidden(parts, split):
     assert one != other, "augmentation draws from the key"
 
 
+def test_an_average_of_weights_is_what_is_evaluated_and_moves_nothing(tiny, split):
+    trained = []
+    for decay in (None, 0.6):
+        config = tiny(**{"optimizer.average_decay": decay})
+        optimizer = make_optimizer(config.optimizer, lambda step: 0.05)
+        step = jax.jit(make_train_step(config, model_structure(config), optimizer, MEAN, STD))
+        order = epoch_order(jax.random.key(0), 0, 70)
+        states = [initial_state(config, optimizer, jax.random.key(0))]
+        for _ in range(4):
+            states.append(step(states[-1], split, order, jax.random.key(0)))
+        trained.append(states[1:])
+    plain, averaged = trained
+    without = averaged[-1]._replace(opt_state=averaged[-1].opt_state.optimizer)
+    for one, other in zip(jax.tree.leaves(plain[-1]), jax.tree.leaves(without), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert plain[-1].evaluated == (plain[-1].params, plain[-1].stats)
+    expected = None
+    for step, state in enumerate(averaged):
+        kept, now = min(0.6, step / (step + 1)), jax.tree.leaves((state.params, state.stats))
+        now = [np.asarray(leaf, np.float64) for leaf in now]
+        expected = now if step == 0 else [kept * a + (1 - kept) * b for a, b in zip(expected, now, strict=True)]
+    for one, other in zip(jax.tree.leaves(averaged[-1].evaluated), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_without_averages_a_checkpoint_has_what_it_had_before_there_were_any(parts):
+    _, optimizer, _, state = parts
+    assert state._fields == ("params", "stats", "opt_state", "step", "loss_sum", "correct_sum")
+    assert jax.tree.structure(state.opt_state) == jax.tree.structure(optimizer.init(state.params))
+
+
+def test_flips_alternate_in_training(tiny, split):
+    """Of images that all differ from their mirror images, the net sees each both ways in two epochs, and with one key."""
+    config = tiny(**{"augment.crop": 0, "augment.alternate_flips": True, "batch_size": 70})
+    seen = []
+
+    class Watching(type(TASKS["classify"])):
+        def augment(self, images, targets, key, config, mirrored=None):
+            images, targets = super().augment(images, targets, key, config, mirrored)
+            jax.debug.callback(lambda images: seen.append(np.asarray(images)), images)
+            return images, targets
+
+    optimizer = make_optimizer(config.optimizer, lambda step: 0.05)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, "classify", Watching())
+        step = jax.jit(make_train_step(config, model_structure(config), optimizer, MEAN, STD))
+        state = initial_state(config, optimizer, jax.random.key(0))
+        for _ in range(2):
+            state = step(state, split, jnp.arange(70), jax.random.key(0))
+        jax.block_until_ready(state)
+        jax.effects_barrier()
+    first, second = seen
+    np.testing.assert_array_equal(second, first[:, :, ::-1])
+    mirrored = (first != np.asarray(split.images)).any((1, 2, 3))
+    assert 15 < mirrored.sum() < 55
+
+
 def test_one_device_needs_no_sharding():
     assert data_sharding(7) == (None, None)
