@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 from jax.tree_util import Partial
 
-from strideflax.measuring.checks import check_count, check_images
+from strideflax.measuring.checks import check_count, check_function, check_images
 from strideflax.programs import Program
 
 ImageFunction: TypeAlias = Callable[[Array], Array]  # images [batch, height, width, channels] -> [batch, ...]
@@ -27,8 +27,10 @@ def as_pytree(function: ImageFunction) -> Partial:
 
     A module is measured in evaluation; see `in_evaluation`.
     """
+    check_function(function)
+    function = in_evaluation(function)
     if isinstance(function, nnx.Module):
-        graph, state = nnx.split(in_evaluation(function))
+        graph, state = nnx.split(function)
         return Partial(_call_merged, graph, state)
     return function if isinstance(function, Partial) else Partial(function)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches, no_progress
-from strideflax.measuring.checks import check_count, check_images, check_logits
+from strideflax.measuring.checks import check_count, check_images, check_is_logits, check_logits
 from strideflax.measuring.subject import Subject
 
 BINS = 15
@@ -97,6 +97,7 @@ def calibration(
     """
     check_images(images, labels)
     logits = in_batches(predict, images, batch_size=batch_size, progress=progress)
+    check_is_logits(logits)
     return {
         "accuracy": float((logits.argmax(-1) == labels).mean()),
         "balanced_accuracy": balanced_accuracy(logits, labels),

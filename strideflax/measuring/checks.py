@@ -9,13 +9,21 @@ from strideflax.operators.geometry import is_int
 
 def check_images(images: np.ndarray, labels: np.ndarray | None = None) -> None:
     """Raise ValueError unless ``images`` is a batch of one image or more, with one whole number each in ``labels``."""
-    if not hasattr(images, "dtype"):
-        raise ValueError(f"images must be an array [n, height, width, channels], got a {type(images).__name__}")
+    if not hasattr(images, "dtype") or images.dtype == object:
+        got = f"a {type(images).__name__}" if not hasattr(images, "dtype") else "an array of objects"
+        raise ValueError(f"images must be an array [n, height, width, channels] of numbers, got {got}")
     shape = np.shape(images)
     if len(shape) != 4 or 0 in shape:
         raise ValueError(f"images must have the shape [n, height, width, channels], none of them 0, got {list(shape)}")
     if labels is not None:
         check_labels(labels, shape[0])
+
+
+def check_function(function: Any) -> None:
+    """Raise TypeError unless ``function`` can be called with images: a class can't."""
+    if isinstance(function, type) or not callable(function):
+        got = f"the class {function.__name__}" if isinstance(function, type) else repr(function)
+        raise TypeError(f"what is measured must be a function of images or a flax.nnx.Module, got {got}")
 
 
 def check_count(name: str, value: Any, least: int = 1) -> None:
@@ -35,17 +43,24 @@ def check_labels(labels: np.ndarray, count: int) -> None:
 
 def check_logits(logits: np.ndarray, labels: np.ndarray) -> None:
     """Raise ValueError unless ``logits [n, classes]`` are numbers and ``labels [n]`` are among their classes."""
-    shape = np.shape(logits)
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"logits must have the shape [n, classes], neither of them 0, got {list(shape)}")
+    shape = check_is_logits(logits)
     check_labels(labels, shape[0])
     if np.max(labels) >= shape[1]:
         raise ValueError(f"labels must be under the {shape[1]} classes of the logits, got {np.max(labels)}")
     check_finite(np.isfinite(np.max(logits, -1)))
 
 
+def check_is_logits(logits: np.ndarray) -> tuple[int, ...]:
+    """Return the shape of ``logits``; ValueError unless it is ``[n, classes]``, as what segments has not."""
+    shape = np.shape(logits)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"logits must have the shape [n, classes], neither of them 0, got {list(shape)}")
+    return shape
+
+
 def classes_of(logits: np.ndarray) -> np.ndarray:
-    """Return the classes of ``logits [..., classes]``; ValueError unless they are numbers."""
+    """Return the classes of ``logits [n, classes]``; ValueError unless they are numbers of that shape."""
+    check_is_logits(logits)
     check_finite(np.isfinite(np.max(logits, -1)))
     return np.argmax(logits, -1)
 

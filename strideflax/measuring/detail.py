@@ -10,11 +10,12 @@ from jax.tree_util import Partial
 
 from strideflax.data import Split, draw_shapes
 from strideflax.measuring.batches import BATCH_SIZE, ImageFunction, Progress, in_batches, in_evaluation
-from strideflax.measuring.checks import check_count
+from strideflax.measuring.checks import check_count, check_function
 from strideflax.measuring.predictor import feature_function
 from strideflax.measuring.resampling import area_weights
 from strideflax.measuring.subject import Subject
 from strideflax.model import ModelConfig, make_model
+from strideflax.operators.geometry import per_axis
 
 # Ridge strengths over the mean eigenvalue of the Gram matrix.
 STRENGTHS = tuple(10.0**power for power in range(-10, 4))
@@ -134,9 +135,11 @@ def detail(
         ``error_pixels`` and ``ridge_strength`` of `ridge_error_pixels`, ``map_size``, and ``centre_guess_error_pixels``, the
         error of always guessing the mean.
     """
+    check_function(features)
+    rows, columns = per_axis(stretch, 2, "stretch")
     splits = []
-    for seed, count in enumerate(counts):
-        splits.append(Split(*draw_shapes(count, seed)).stretch(stretch))
+    for seed, count in enumerate(per_axis(counts, 3, "counts")):
+        splits.append(Split(*draw_shapes(count, seed)).stretch((rows, columns)))
     train, val, test = splits
     features = in_evaluation(features)
 
@@ -144,7 +147,9 @@ def detail(
         y = features(images)
         return y.reshape(len(y), 1, 1, -1) if y.ndim == 2 else y
 
-    size = jax.eval_shape(maps, test.images[:1]).shape[1:3] if map_size is None else map_size
+    answered = jax.eval_shape(maps, test.images[:1]).shape[1:3]
+    height, width = answered if map_size is None else per_axis(map_size, 2, "map_size")
+    size = (height, width)
     error, strength = probe_position(Partial(maps), train, val, test, size, batch_size=batch_size)
     return {
         "error_pixels": error,

@@ -7,7 +7,7 @@ import numpy as np
 
 from strideflax.errors import UserError
 from strideflax.measuring.batches import ImageFunction, Progress, in_batches, no_progress
-from strideflax.measuring.checks import check_images
+from strideflax.measuring.checks import check_images, check_is_logits
 from strideflax.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from strideflax.measuring.subject import Subject
 
@@ -28,10 +28,12 @@ def error_rate(predict: ImageFunction, images: np.ndarray, labels: np.ndarray) -
         labels: int ``[n]``.
 
     Raises:
-        ValueError: no images, or labels that are not one whole number per image.
+        ValueError: no images, labels that are not one whole number per image, or logits of another shape.
     """
     check_images(images, labels)
-    return float((in_batches(predict, images).argmax(-1) != labels).mean())
+    logits = in_batches(predict, images)
+    check_is_logits(logits)
+    return float((logits.argmax(-1) != labels).mean())
 
 
 def corruption_errors(

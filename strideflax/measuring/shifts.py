@@ -95,7 +95,7 @@ def shifted_classes(
     Raises:
         ValueError: no images, an unknown border, shifts as large as the image, or logits that are NaN or infinite.
     """
-    return at_every_shift(
+    classes = at_every_shift(
         partial(classes_of_window, as_pytree(predict)),
         images,
         border=border,
@@ -104,6 +104,12 @@ def shifted_classes(
         batch_size=batch_size,
         progress=progress,
     )
+    if classes.ndim != 3:
+        raise ValueError(
+            f"predict must return logits [batch, classes], got a class at each of {list(classes.shape[3:])} places; of masks "
+            "there is strideflax.measuring.mask_shifts"
+        )
+    return classes
 
 
 def at_every_shift(

@@ -10,7 +10,7 @@ from jax import Array
 
 from strideflax.measuring.aliasing import alias_energies, site_aliasing
 from strideflax.measuring.batches import ImageFunction, in_evaluation
-from strideflax.measuring.checks import check_count, check_images
+from strideflax.measuring.checks import check_count, check_function, check_images
 from strideflax.measuring.interpreter import compute
 from strideflax.measuring.sites import operator_sites
 from strideflax.programs import Program
@@ -38,6 +38,7 @@ def aliasing(predict: ImageFunction, images: np.ndarray, *, batch_size: int = BA
     """
     check_images(images)
     check_count("batch_size", batch_size)
+    check_function(predict)
     predict = in_evaluation(predict)
     size = min(batch_size, len(images))
     batches = [jnp.asarray(images[start : start + size]) for start in range(0, len(images) - size + 1, size)]

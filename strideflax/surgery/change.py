@@ -60,6 +60,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.placement not in PLACEMENTS:
             raise ValueError(f"placement must be one of {', '.join(PLACEMENTS)}, got {self.placement!r}")
+        if self.window is not None and self.entry.main.default_window is None:
+            raise ValueError(f"{self.name} has no window to choose, got window={self.window!r}")
         self.redrawn: set[str] = set()
 
     @property

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -190,9 +191,26 @@ MISTAKES = [
         lambda: measuring.shift_consistency(predict, BYTES, border="zero", max_shift=1, batch_size=-1),
         "batch_size must be an int >= 1, got -1",
     ),
+    (lambda: measure.calibration(lambda x: 1.0 * x, BYTES, LABELS), r"logits must .* got \[2, 4, 4, 3\]"),
+    (lambda: measuring.error_rate(lambda x: 1.0 * x, BYTES, LABELS), r"logits must .* got \[2, 4, 4, 3\]"),
+    (
+        lambda: measuring.shift_consistency(lambda x: 1.0 * x, BYTES, border="zero", max_shift=1),
+        r"predict must return logits \[batch, classes\], got a class at each of \[4, 4\] places",
+    ),
+    (lambda: measure.detail(predict, stretch=(1, 0)), r"stretch must be an int >= 1 .*, got \(1, 0\)"),
+    (lambda: measuring.error_rate(predict, BYTES.astype(object), LABELS), "got an array of objects"),
     (lambda: measuring.fractional_shift_consistency(predict, BYTES, parts=2), "parts must be ints >= 2, got 2"),
     (lambda: measuring.fractional_shift_consistency(predict, BYTES, parts=(2.5,)), r"parts must be .*, got \(2.5,\)"),
 ]
+
+
+@pytest.mark.parametrize("what", [3, None, nnx.Linear])
+def test_what_is_no_function_is_not_measured(what):
+    for call in (measure.aliasing, partial(measure.calibration, labels=LABELS), partial(measure.cost, repeats=1)):
+        with pytest.raises(
+            TypeError, match=r"must be a function of images or a flax.nnx.Module, got (3|None|the class)"
+        ):
+            call(what, images=BYTES)
 
 
 @pytest.mark.parametrize(("call", "message"), MISTAKES)

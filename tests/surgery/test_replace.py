@@ -486,6 +486,7 @@ def test_a_pool_called_with_another_stride_stays():
         ({"operator": "blur_pool", "rngs": 0}, r"rngs must be flax.nnx.Rngs\(seed\) or None, got 0"),
         ({"operator": "blur_pool", "where": 3}, "where must be a pattern of paths, .*, got 3"),
         ({"operator": "blur_pool", "where": ["stem", 3]}, r"where must be .*, got \['stem', 3\]"),
+        ({"operator": "haar_low", "window": 3}, "haar_low has no window to choose, got window=3"),
         ({"operator": "gem_pool", "rngs": None, "padding": "VALID"}, "padding must be one of"),
     ],
 )
