@@ -1,6 +1,7 @@
 """Several devices and several processes do the same arithmetic as one."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -24,6 +25,17 @@ import sys, jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 from strideflax.__main__ import main
 main(["train", *sys.argv[2:]])
+"""
+
+STEP = """
+import sys, jax
+jax.config.update("jax_num_cpu_devices", 8)
+from strideflax.benchmark.overhead import compile_step
+from strideflax.config_file import read_config
+from strideflax.training.setup import prepare
+overrides = [word for word in sys.argv[1:] if word.startswith("--config.")]
+step, _ = compile_step(prepare(read_config("configs/stride2.py:quick", overrides)))
+print(step.as_text())
 """
 
 
@@ -76,3 +88,13 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):
     output, _ = process.communicate(timeout=900)
     assert process.returncode == 2
     assert "batch_size must be divisible by the number of devices (4), got 30" in output
+
+
+def test_the_gradients_of_all_kernels_travel_in_three_sums_over_the_devices():
+    words = [*WORDS, "--config.eval_batch_size=40"]
+    done = subprocess.run([sys.executable, "-c", STEP, *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    sums = re.findall(r" = (.*) all-reduce\(", done.stdout)
+    with_kernels = [arrays for arrays in sums if re.search(r"f32\[\d+,\d+,\d+,\d+\]", arrays)]
+    kernels = re.findall(r"f32\[\d+,\d+,\d+,\d+\]", " ".join(sums))
+    assert 1 <= len(with_kernels) <= 3 < len(kernels)
+    assert len(sums) < 20  # the others are BatchNorm's means and variances, forward and backward
