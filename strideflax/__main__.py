@@ -17,7 +17,8 @@ def main(words: Sequence[str]) -> None:
 def program(only: str = "") -> None:
     """Run the words of this process: those of any command, or of ``only`` one, as ``train.py`` does."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end_at_once)  # until the imports below are done
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end_at_once)  # until the imports below are done
     from strideflax.commands import command_line, endings
 
     endings.prepare_files()

@@ -58,6 +58,15 @@ def _print_unless_known(ignored: Any) -> None:
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+def heeded_signals() -> list[signal.Signals]:
+    """Return those of `STOP_SIGNALS` that were not ignored when this process started.
+
+    `nohup` ignores SIGHUP so that a command outlives its terminal, and a shell's script ignores SIGINT for what it starts
+    with ``&``, so that Ctrl-C is for the script alone.
+    """
+    return [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 class StoppedAtOnce(BaseException):
     """The process is to end now, with nothing saved since the last checkpoint."""
 
@@ -67,7 +76,7 @@ class StoppedAtOnce(BaseException):
 
 
 class StopSignal:
-    """Takes over `STOP_SIGNALS` when made; call it after each step to ask whether one has come.
+    """Takes over `heeded_signals` when made; call it after each step to ask whether one has come.
 
     Asked once, a run saves and stops after its step. Before the first step, or asked twice, it ends at once.
     """
@@ -75,7 +84,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.number = 0
         self._stepping = False
-        for number in STOP_SIGNALS:
+        for number in heeded_signals():
             signal.signal(number, self._on_signal)
 
     def __call__(self) -> bool:

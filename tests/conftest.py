@@ -2,13 +2,13 @@
 
 import importlib.util
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and the console below would keep that width for good
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # oneDNN's: a core for each of pytest's two workers and their children
-
 import jax
 import numpy as np
 import pytest
@@ -19,6 +19,9 @@ import strideflax.commands.console  # noqa: F401
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)
+
+# A shell ignores Ctrl-C for what it starts in the background; the commands that tests start and stop must not inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # PyTorch is a rival in the benchmark, and what a run is exported to, but no dependency.
 NEEDED = {

@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from strideflax.errors import UserError, one_line
-from strideflax.process import STOP_SIGNALS, StoppedAtOnce
+from strideflax.process import STOP_SIGNALS, StoppedAtOnce, heeded_signals
 
 RUNS_ARE_LEFT = 75  # EX_TEMPFAIL of sysexits.h: try again
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
@@ -124,11 +124,13 @@ def terminal_output(number: int) -> io.TextIOWrapper:
 def watch_signals() -> None:
     """Let the first SIGINT, SIGTERM or SIGHUP stop the command as soon as its work allows, and the second at once.
 
+    One that was ignored from the start stays so, see `heeded_signals`.
+
     Python runs a signal's handler in the main thread between two of its instructions, and compiling a program is a single one
     that can take half a minute. So a thread of its own reads the signals' numbers, from the file that Python writes them to
     when they come; it says at the first one that it has been heard, and ends the process at the second.
     """
-    for number in STOP_SIGNALS:
+    for number in heeded_signals():
         signal.signal(number, _stop)
     heard, told = socket.socketpair()
     told.setblocking(False)

@@ -34,12 +34,14 @@ class Case:
         at_work: what a terminal shows once it computes; "" for a command that is over at once.
         mistake: words that it answers with one line.
         folder: the command leaves a folder of its own behind when stopped, from which it goes on.
+        first: what a terminal shows first.
     """
 
     words: tuple[str, ...]
     at_work: str
     mistake: tuple[str, ...]
     folder: bool = False
+    first: str = LOADING
 
 
 LONG_RUN = (*CONFIG, "--config.epochs=2000", "--config.checkpoint_epochs=5000")
@@ -61,7 +63,7 @@ CASES = {
     ),
     "predict": Case(("predict", "{run}", "notebooks/balance.png"), "", ("predict", "{out}", "notebooks/balance.png")),
     "export": Case(("export", "{run}", "--to", "npz", "--out", "{out}"), "", ("export", "{out}", "--to", "npz")),
-    "new": Case(("new", "{out}"), "", ("new", "train.py")),
+    "new": Case(("new", "{out}"), "", ("new", "train.py"), first="configs/mine.py"),
     "results export": Case(
         ("results", "export", "{run}", "{out}.jsonl.gz"), "", ("results", "export", "{run}", "{out}.txt")
     ),
@@ -97,12 +99,14 @@ CASES = {
         "at most",
         ("bench", "gpu", "--parts", "x"),
         folder=True,
+        first="at most",
     ),
     "bench all": Case(
         ("bench", "all", "--rounds", "1", *CONFIG, "--torch-python", sys.executable, "--out", "{out}"),
         "1/8",
         ("bench", "all", "--rounds", "0"),
         folder=True,
+        first="1/8",
     ),
 }
 

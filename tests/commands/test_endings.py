@@ -169,6 +169,33 @@ def test_a_signal_whose_exception_a_library_drops_is_raised_again(work: str):
     assert (working.returncode, errors) == (128 + signal.SIGTERM, "interrupted\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_was_ignored_at_the_start_stays_so(number: signal.Signals):
+    """As nohup ignores SIGHUP, and a shell SIGINT of what it starts in the background."""
+    script = (
+        "import signal, sys, time; from strideflax import __main__; from strideflax.commands import inspect\n"
+        f"signal.signal({number}, signal.SIG_IGN)\n"
+        "def work(args):\n"
+        "    from strideflax.process import StopSignal\n"
+        "    stop = StopSignal()\n"
+        "    for _ in range(300):\n"
+        "        print('at work', stop(), flush=True); time.sleep(0.1)\n"
+        "        if stop(): sys.exit(128 + stop.number)\n"
+        "inspect.main = work; sys.argv = ['strideflax', 'inspect', '--config', 'x']; __main__.program()"
+    )
+    working = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert working.stdout is not None
+    working.stdout.readline()
+    working.send_signal(number)
+    for _ in range(3):
+        assert working.stdout.readline() == "at work False\n"
+    working.terminate()
+    working.communicate(timeout=15)
+    assert working.returncode == 128 + signal.SIGTERM
+
+
 def test_an_internal_error_keeps_its_traceback():
     script = (
         "import sys; from strideflax import __main__; from strideflax.commands import inspect\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands.endings import CASES, LOADING, Terminal, check_quiet, fill, make_run
+from commands.endings import CASES, Terminal, check_quiet, fill, make_run
 
 SECONDS_TO_END = 60
 WAYS = {
@@ -40,7 +40,7 @@ def stop(terminal: Terminal, way: str) -> None:
 def test_stopped(name, way, trial, run, tmp_path):
     terminal = Terminal(fill(CASES[name].words, run, tmp_path / "out"), tmp_path / "temporary")
     at_work = CASES[name].at_work if trial else ""
-    terminal.wait_for(at_work or ("1/8" if name == "bench all" else LOADING))
+    terminal.wait_for(at_work or CASES[name].first)
     time.sleep(np.random.default_rng([trial, *map(ord, name + way)]).uniform(0, 2 if at_work else 0.5))
     over_before = terminal.process.poll() is not None
     stop(terminal, way)
