@@ -7,7 +7,7 @@ import pytest
 from library_copy import block_with, copy_with, python_in
 
 TABLE = "DOWNSAMPLERS: dict[str, Operator] = {\n"
-IMPORTS = "from strideflax.operators.base import Downsample\n"
+IMPORTS = "from strideflax.operators.base import Downsample, Resampling\n"
 
 
 @pytest.fixture(scope="module")
