@@ -34,6 +34,7 @@ DTYPES = ("float32", "bfloat16")
 BATCHES = (128, 512, 2048)
 ROUNDS = 3
 TURN_SECONDS = 0.3
+RECIPE_SEEDS = 3
 RUNS = (
     ("stride2", "bfloat16"),
     ("stride2", "float32"),
@@ -207,15 +208,24 @@ def shapes_off_the_path(results: PartResults, setting: Setting) -> None:
 
 
 def recipe(results: PartResults, setting: Setting) -> None:
-    """The net and recipe that are to reach 94 %, where their config and the images are."""
-    spec, images = Path("configs/resnet9.py"), os.environ.get("CIFAR10_DIR")
-    if not spec.exists() or not images:
-        results.add("recipe", {"left_out": "configs/resnet9.py or the variable CIFAR10_DIR is missing"})
+    """The net and recipe that are to reach 94 %: on CIFAR-10 where its images are, or a moment of it on drawn ones."""
+    images = os.environ.get("CIFAR10_DIR")
+    if setting.small:
+        words = [*setting.overrides("bfloat16", epochs=1.0), "--config.model.stem.width=4"]
+    elif images:
+        words = [f"--config.data.dir={images}"]
+    else:
+        results.add("recipe", {"left_out": "the variable CIFAR10_DIR, the folder with the images, is not set"})
         return
-    with TemporaryDirectory() as folder:
-        _finish(_train(["--config", str(spec), f"--config.data.dir={images}"], Path(folder) / "run"))
-        result = json.loads((Path(folder) / "run" / "result.json").read_text())
-    results.add("recipe", {"test_accuracy": result["test_accuracy"], "train_seconds": result["train_seconds"]})
+    for seed in range(1 if setting.small else RECIPE_SEEDS):
+        if f"seed {seed}" in results.rows:
+            continue
+        with TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            _finish(_train(["--config", setting.spec("resnet9"), *words, f"--config.seed={seed}"], run))
+            result = json.loads((run / "result.json").read_text())
+        row = {name: result[name] for name in ("test_accuracy", "train_seconds", "compile_seconds", "epochs")}
+        results.add(f"seed {seed}", row | {"images": result["config"]["data"]["name"]})
 
 
 def measure_together(

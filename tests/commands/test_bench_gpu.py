@@ -63,7 +63,7 @@ def test_a_bare_machine_measures_a_part_and_goes_on_with_what_is_missing(bare, t
     log = (out / "sizes.log").read_text()
     print(done.stdout, done.stderr, log)  # pytest shows them where a line below fails
     assert "one training step, stride2 bfloat16" in done.stdout
-    assert "left out: configs/resnet9.py" in done.stdout
+    assert "recipe on shapes, seed 0" in done.stdout
     rows = json.loads((out / "sizes.json").read_text())
     assert rows["done"]
     assert rows["rows"]["stride2 bfloat16"]["kernels"] > 50
@@ -151,11 +151,14 @@ def test_the_lines_say_what_holds():
         },
         "sizes": {"stride2": {"kernels": 1234, "bytes": 5e6, "branches": 0}},
         "shapes": {"conv": row(1.0, {"lax": 0.5})},
-        "recipe": {"recipe": {"test_accuracy": 0.9412, "train_seconds": 20.0}},
+        "recipe": {
+            "seed 0": {"test_accuracy": 0.9412, "train_seconds": 20.0, "epochs": 20.0, "images": "cifar10"},
+            "seed 1": {"test_accuracy": 0.9399, "train_seconds": 20.0, "epochs": 20.0, "images": "cifar10"},
+        },
     }
     lines = report_lines(parts)
     assert [line.holds for line in lines] == [
-        True, False, True, False, True, None, False, True, None, True, False, True,
+        True, False, True, False, True, None, False, True, None, True, False, True, False,
     ]  # fmt: skip
     assert Line("first step, stride2", "11.0 s", "under 12 s", True) in lines
     assert (
@@ -163,6 +166,7 @@ def test_the_lines_say_what_holds():
         in lines
     )
     assert "1.00 x, both deterministic" in lines[7].measured
+    assert lines[-1] == Line("recipe on cifar10, seed 1", "93.99% after 20 epochs in 20.0 s", "94%", False)
     assert lines[8].measured.endswith("no ratio: no PyTorch")
     assert report_lines({}) == []
 
@@ -171,11 +175,13 @@ def test_the_stand_in_reads_the_shipped_configs_as_ml_collections_does(monkeypat
     import ml_collections
 
     from configs import baseline as shipped
+    from configs import resnet9
 
     for arg in (None, "quick", "narrow"):
-        real = shipped.baseline(arg).to_dict()
+        real, recipe = shipped.baseline(arg).to_dict(), resnet9.get_config(arg).to_dict()
         monkeypatch.setattr(shipped, "ConfigDict", ConfigDict)
         assert shipped.baseline(arg).to_dict() == real
+        assert resnet9.get_config(arg).to_dict() == recipe
         monkeypatch.setattr(shipped, "ConfigDict", ml_collections.ConfigDict)
     values = ConfigDict({"a": {"b": 1}})
     values.a.b = 2

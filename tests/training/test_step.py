@@ -5,6 +5,7 @@ import pytest
 
 from strideflax.tasks import TASKS
 from strideflax.tasks.classify import smoothed_cross_entropy
+from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
     Pixels,
@@ -80,7 +81,7 @@ def test_the_step_depends_on_its_key_and_on_nothing_hidden(parts, split):
     assert one != other, "augmentation draws from the key"
 
 
-def test_an_average_of_weights_is_what_is_evaluated_and_moves_nothing(tiny, split):
+def test_an_average_of_weights_is_what_is_evaluated_and_moves_nothing_and_is_resumed(tiny, split, tmp_path):
     trained = []
     for decay in (None, 0.6):
         config = tiny(**{"optimizer.average_decay": decay})
@@ -92,6 +93,13 @@ def test_an_average_of_weights_is_what_is_evaluated_and_moves_nothing(tiny, spli
             states.append(step(states[-1], split, order, jax.random.key(0)))
         trained.append(states[1:])
     plain, averaged = trained
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(2, averaged[1], {})
+        resumed = checkpoints.restore(averaged[1]).state
+    for _ in range(2):
+        resumed = step(resumed, split, order, jax.random.key(0))
+    for one, other in zip(jax.tree.leaves(resumed), jax.tree.leaves(averaged[-1]), strict=True):
+        np.testing.assert_array_equal(one, other)
     without = averaged[-1]._replace(opt_state=averaged[-1].opt_state.optimizer)
     for one, other in zip(jax.tree.leaves(plain[-1]), jax.tree.leaves(without), strict=True):
         np.testing.assert_array_equal(one, other)
