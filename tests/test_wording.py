@@ -7,7 +7,7 @@ from strideflax.wording import counted, duration, stands_for, written
 
 
 def test_the_examples_hold():
-    assert doctest.testmod(wording) == doctest.TestResults(0, 3)
+    assert doctest.testmod(wording) == doctest.TestResults(0, 4)
 
 
 @pytest.mark.parametrize(
