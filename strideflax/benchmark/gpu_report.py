@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from strideflax.benchmark.peaks import peaks
+from strideflax.wording import counted
 
 EMPTY_SECONDS, KEPT_SECONDS = 12.0, 4.0
 TORCH_MODES = ("torch_compile", "torch_graphs")
@@ -129,7 +130,7 @@ def _recipe(rows: Mapping[str, Any]) -> Iterator[Line]:
             yield Line("recipe on CIFAR-10", f"left out: {row['left_out']}")
             continue
         reached, what = row["test_accuracy"], f"recipe on {row['images']}, {name}"
-        measured = f"{reached:.2%} after {row['epochs']:g} epochs in {row['train_seconds']:.1f} s"
+        measured = f"{reached:.2%}; {counted(row['epochs'], 'epoch')} in {row['train_seconds']:.1f} s"
         if row["images"] == "cifar10":
             yield Line(what, measured, f"{ACCURACY:.0%}", reached >= ACCURACY)
         else:

@@ -166,7 +166,7 @@ def test_the_lines_say_what_holds():
         in lines
     )
     assert "1.00 x, both deterministic" in lines[7].measured
-    assert lines[-1] == Line("recipe on cifar10, seed 1", "93.99% after 20 epochs in 20.0 s", "94%", False)
+    assert lines[-1] == Line("recipe on cifar10, seed 1", "93.99%; 20 epochs in 20.0 s", "94%", False)
     assert lines[8].measured.endswith("no ratio: no PyTorch")
     assert report_lines({}) == []
 

@@ -8,6 +8,7 @@ from strideflax.tasks.classify import smoothed_cross_entropy
 from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.optimizer import learning_rate_schedule, make_optimizer
 from strideflax.training.step import (
+    Averaged,
     Pixels,
     data_sharding,
     epoch_order,
@@ -81,36 +82,28 @@ def test_the_step_depends_on_its_key_and_on_nothing_hidden(parts, split):
     assert one != other, "augmentation draws from the key"
 
 
-def test_an_average_of_weights_is_what_is_evaluated_and_moves_nothing_and_is_resumed(tiny, split, tmp_path):
-    trained = []
-    for decay in (None, 0.6):
-        config = tiny(**{"optimizer.average_decay": decay})
-        optimizer = make_optimizer(config.optimizer, lambda step: 0.05)
-        step = jax.jit(make_train_step(config, model_structure(config), optimizer, MEAN, STD))
-        order = epoch_order(jax.random.key(0), 0, 70)
-        states = [initial_state(config, optimizer, jax.random.key(0))]
-        for _ in range(4):
-            states.append(step(states[-1], split, order, jax.random.key(0)))
-        trained.append(states[1:])
-    plain, averaged = trained
+def test_an_average_of_weights_is_what_is_evaluated_and_is_resumed(tiny, parts, split, tmp_path):
+    _, optimizer, graph, state = parts
+    step = jax.jit(make_train_step(tiny(**{"optimizer.average_decay": 0.6}), graph, optimizer, MEAN, STD))
+    order, zeros = epoch_order(jax.random.key(0), 0, 70), jax.tree.map(jnp.zeros_like, (state.params, state.stats))
+    states = [state._replace(opt_state=Averaged(state.opt_state, *zeros))]
+    for _ in range(4):
+        states.append(step(states[-1], split, order, jax.random.key(0)))
+    expected = None
+    for number, after in enumerate(states[1:]):
+        kept, now = min(0.6, number / (number + 1)), jax.tree.leaves((after.params, after.stats))
+        now = [np.asarray(leaf, np.float64) for leaf in now]
+        expected = now if number == 0 else [kept * a + (1 - kept) * b for a, b in zip(expected, now, strict=True)]
+    for one, other in zip(jax.tree.leaves(states[-1].evaluated), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert state.evaluated == (state.params, state.stats)
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(2, averaged[1], {})
-        resumed = checkpoints.restore(averaged[1]).state
+        checkpoints.save(2, states[2], {})
+        resumed = checkpoints.restore(states[0]).state
     for _ in range(2):
         resumed = step(resumed, split, order, jax.random.key(0))
-    for one, other in zip(jax.tree.leaves(resumed), jax.tree.leaves(averaged[-1]), strict=True):
+    for one, other in zip(jax.tree.leaves(resumed), jax.tree.leaves(states[-1]), strict=True):
         np.testing.assert_array_equal(one, other)
-    without = averaged[-1]._replace(opt_state=averaged[-1].opt_state.optimizer)
-    for one, other in zip(jax.tree.leaves(plain[-1]), jax.tree.leaves(without), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert plain[-1].evaluated == (plain[-1].params, plain[-1].stats)
-    expected = None
-    for step, state in enumerate(averaged):
-        kept, now = min(0.6, step / (step + 1)), jax.tree.leaves((state.params, state.stats))
-        now = [np.asarray(leaf, np.float64) for leaf in now]
-        expected = now if step == 0 else [kept * a + (1 - kept) * b for a, b in zip(expected, now, strict=True)]
-    for one, other in zip(jax.tree.leaves(averaged[-1].evaluated), expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_without_averages_a_checkpoint_has_what_it_had_before_there_were_any(parts):
