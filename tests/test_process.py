@@ -11,7 +11,7 @@ from strideflax.__main__ import main
 from strideflax.benchmark import contender_process
 from strideflax.benchmark.contenders import CONTENDERS
 from strideflax.process import keep_memory
-from strideflax.sweep.worker import train_folder
+from strideflax.sweep.worker import Worker
 from strideflax.training.run_folder import RunFolderError
 
 # 64 MiB is mapped afresh by malloc's own rules at each turn, by the main thread or another.
@@ -75,7 +75,7 @@ class TestPrograms:
 
     def test_a_sweep_s_worker(self, kept: list[str], tmp_path: Path) -> None:
         with pytest.raises(RunFolderError, match="no config"):
-            train_folder(str(tmp_path))
+            Worker().train(str(tmp_path))
         assert kept == ["strideflax.sweep.worker"]
 
     def test_a_benchmark_s_process(self, kept: list[str]) -> None:

@@ -61,7 +61,7 @@ def memory_bytes(config: Config) -> tuple[int, int]:
     Memory that a kernel outside XLA takes, as oneDNN's scratch, is in neither.
     """
     setup = prepare(config)
-    step, (train_set, order, _) = compile_step(setup)
+    step, (train_set, order, *_) = compile_step(setup)
     counted = sum(leaf.nbytes for leaf in jax.tree.leaves((setup.initial, train_set, order)))
     size = setup.dataset.train.images.shape[1:3]
     layers = inspect_model(abstract_model(config.model), size).activation_bytes
@@ -92,7 +92,8 @@ def start_seconds(spec: str, overrides: Sequence[str] = ()) -> float:
 def compile_step(setup: TrainingSetup) -> tuple[Any, tuple[Any, ...]]:
     """Return the compiled step, and its arguments besides the state."""
     train_set = setup.pixels(setup.dataset.train)
-    return compiled(setup.lower_steps(1, setup.initial, train_set)), (train_set, setup.order(0), setup.key)
+    arguments = (train_set, setup.order(0), setup.key, setup.numbers)
+    return compiled(setup.lower_steps(1, setup.initial, train_set)), arguments
 
 
 def main(spec: str, overrides: Sequence[str]) -> None:
@@ -103,7 +104,7 @@ def main(spec: str, overrides: Sequence[str]) -> None:
     train_set = setup.pixels(setup.dataset.train)
     most = min(default_steps_per_dispatch(), setup.steps_per_epoch)
     programs = compile_programs(setup, {1, most}, setup.initial, train_set)
-    state = jax.block_until_ready(programs[1](setup.initial, train_set, setup.order(0), setup.key))
+    state = jax.block_until_ready(programs[1](setup.initial, train_set, setup.order(0), setup.key, setup.numbers))
     sys.stdout.write(f"{np.asarray(state.step)}\n")
     sys.stdout.flush()
 

@@ -57,7 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_fast_nondeterministic(parser)
     parser.add_argument("--engine", choices=("local", "ray", "slurm"), default="local")
     parser.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (default: start one here)")
-    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per run, for ray and slurm")
+    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per group of runs, for ray and slurm")
+    parser.add_argument(
+        "--group",
+        type=at_least_one,
+        default=4,
+        metavar="N",
+        help="runs that share a process, for ray and slurm (default: %(default)s)",
+    )
     parser.add_argument("--partition", help="Slurm's")
 
 
@@ -114,7 +121,13 @@ def main(args: argparse.Namespace) -> None:
 
 def _check_options(args: argparse.Namespace) -> None:
     """Refuse an option that the engine would not look at."""
-    engines = {"workers": ("local",), "address": ("ray",), "gpus": ("ray", "slurm"), "partition": ("slurm",)}
+    engines = {
+        "workers": ("local",),
+        "address": ("ray",),
+        "gpus": ("ray", "slurm"),
+        "group": ("ray", "slurm"),
+        "partition": ("slurm",),
+    }
     for option, those in engines.items():
         if getattr(args, option) != args.parser.get_default(option) and args.engine not in those:
             args.parser.error(f"--{option} goes with --engine {' or '.join(those)}")
@@ -132,9 +145,10 @@ def _engine(args: argparse.Namespace, limit: TimeLimit) -> "Engine":
 
     config_file = str(config_path(args.config).absolute())
     if args.engine == "ray":
-        return partial(engines.ray, address=args.address, gpus=args.gpus, config_file=config_file, limit=limit)
+        options = {"address": args.address, "gpus": args.gpus, "group": args.group}
+        return partial(engines.ray, config_file=config_file, limit=limit, **options)
     if args.engine == "slurm":
-        options = {"partition": args.partition, "gpus": int(args.gpus)}
+        options = {"partition": args.partition, "gpus": int(args.gpus), "group": args.group}
         return partial(engines.slurm, config_file=config_file, limit=limit, **options)
     return partial(engines.local, workers=args.workers, config_file=config_file, limit=limit)
 

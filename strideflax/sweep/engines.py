@@ -4,18 +4,24 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from strideflax.config import Config
 from strideflax.errors import UserError
 from strideflax.files import cache_folder
 from strideflax.sweep.pool import WorkerDied, WorkerSlot, shares
 from strideflax.sweep.time_limit import TimeLimit
-from strideflax.sweep.worker import train_folder, write_failure
+from strideflax.sweep.worker import train_group, write_failure
+from strideflax.training.result import read_result
+from strideflax.training.run_folder import is_locked, read_run_config
+from strideflax.training.sharing import without_arguments
 from strideflax.wording import counted
 
 TICK_SECONDS = 0.5
+GROUP = 4  # runs that a task of Ray or a job of Slurm takes, by default
 ATTEMPTS = 3  # a run whose worker died is started again; one that raises is not, it is written down as failed
 
 Tick = Callable[[set[Path]], None]
@@ -32,8 +38,9 @@ def local(
 ) -> None:
     """Train each folder's run in processes of this machine, each with an accelerator of its own or a share of the cores.
 
-    A worker that dies (killed, out of memory) is replaced, and its run goes on from its last checkpoint; no other run
-    notices. A run whose workers died `ATTEMPTS` times is written down as failed.
+    Runs of one process share its images and programs, see `strideflax.training.sharing`. A worker that dies (killed, out of
+    memory) is replaced, and its run goes on from its last checkpoint; no other run notices. A run whose workers died `ATTEMPTS`
+    times is written down as failed.
 
     Args:
         folders: run folders with a ``config.json``.
@@ -91,6 +98,23 @@ def _take_answer(slot: WorkerSlot, waiting: deque[Path], deaths: Counter[Path], 
             write_failure(folder, f"its worker {death}, {ATTEMPTS} times in all; {memory}")
 
 
+def groups(folders: Sequence[Path], size: int) -> list[list[Path]]:
+    """Return the folders in groups of at most ``size``; runs that share their programs stand together."""
+    alike: dict[Config, list[Path]] = {}
+    for folder in folders:
+        alike.setdefault(without_arguments(read_run_config(folder)), []).append(folder)
+    ordered = list(chain.from_iterable(alike.values()))
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+
+def _after_failure(group: list[Path], why: str) -> list[Path]:
+    """Write down that the run at which a group's process died has failed, and return those behind it."""
+    left = [folder for folder in group if read_result(folder) is None and not is_locked(folder)]  # or another has it
+    if left:
+        write_failure(left[0], why)
+    return left[1:]
+
+
 def ray(
     folders: Sequence[Path],
     tick: Tick,
@@ -98,18 +122,21 @@ def ray(
     address: str | None = None,
     gpus: float = 0,
     cpus: float = 1,
+    group: int = GROUP,
     config_file: str | None = None,
     limit: TimeLimit | None = None,
 ) -> None:
-    """Train each folder's run as a task of a Ray cluster that sees the same file system.
+    """Train groups of runs as tasks of a Ray cluster that sees the same file system.
 
-    A task whose worker or node dies is retried by Ray and goes on from the run's last checkpoint.
+    A task whose worker or node dies is retried by Ray and goes on from the last checkpoint of its run. The run at which it died
+    once more than `ATTEMPTS` times is written down as failed, and the rest of its group is a new task.
 
     Args:
         folders: run folders with a ``config.json``.
         tick: called about twice a second.
         address: of the cluster; None starts one on this machine.
-        gpus, cpus: what each run takes.
+        gpus, cpus: what each task takes.
+        group: runs of a task, see `groups`.
         config_file: the sweep's, as for `local`.
         limit: as for `local`; waiting for a node counts.
     """
@@ -122,18 +149,23 @@ def ray(
     deaths = (engine.exceptions.WorkerCrashedError, engine.exceptions.NodeDiedError, engine.exceptions.OutOfMemoryError)
     try:
         task: Any = engine.remote(num_gpus=gpus, num_cpus=cpus, max_retries=ATTEMPTS, retry_exceptions=False)(
-            train_folder
+            train_group
         )
-        left = {task.remote(str(folder.absolute()), config_file, limit.stop_at): folder for folder in folders}
+
+        def begin(members: list[Path]) -> Any:
+            return task.remote([str(folder.absolute()) for folder in members], config_file, limit.stop_at)
+
+        left = {begin(members): members for members in groups(folders, group)}
         while left and not limit.is_over:
             finished, _ = engine.wait(list(left), timeout=TICK_SECONDS)
             tick(set())
             for reference in finished:
-                folder = left.pop(reference)
+                members = left.pop(reference)
                 try:
                     engine.get(reference)
                 except deaths as error:
-                    write_failure(folder, f"its worker died {1 + ATTEMPTS} times: {error}")
+                    if rest := _after_failure(members, f"its worker died {1 + ATTEMPTS} times: {error}"):
+                        left[begin(rest)] = rest
     finally:
         engine.shutdown()
 
@@ -145,12 +177,14 @@ def slurm(
     partition: str | None = None,
     gpus: int = 0,
     cluster: str | None = None,
+    group: int = GROUP,
     config_file: str | None = None,
     limit: TimeLimit | None = None,
 ) -> None:
-    """Train each folder's run as a job of a Slurm array, through submitit; jobs that are preempted are requeued.
+    """Train groups of runs as jobs of a Slurm array, through submitit; jobs that are preempted are requeued.
 
-    submitit keeps pickles of its jobs in the user's cache folder, which has to be on a file system that all nodes see.
+    submitit keeps pickles of its jobs in the user's cache folder, which has to be on a file system that all nodes see. The run
+    at which a job failed is written down as failed, and the rest of its group is a new job.
 
     Args:
         folders: run folders with a ``config.json``.
@@ -158,6 +192,7 @@ def slurm(
         partition: Slurm's; None is its default.
         gpus: per job.
         cluster: submitit's; ``"local"`` runs the jobs as processes of this machine.
+        group: runs of a job, see `groups`.
         config_file: the sweep's, as for `local`.
         limit: as for `local`; waiting for a node counts.
     """
@@ -169,15 +204,19 @@ def slurm(
     executor.update_parameters(name="strideflax", timeout_min=24 * 60, gpus_per_node=gpus, cpus_per_task=4)
     if partition:
         executor.update_parameters(slurm_partition=partition)
-    limit, names = limit or TimeLimit(), [str(folder.absolute()) for folder in folders]
-    jobs = executor.map_array(train_folder, names, [config_file] * len(names), [limit.stop_at] * len(names))
-    while not all(job.done() for job in jobs):
-        tick(set())
-        time.sleep(TICK_SECONDS)
-        if limit.is_over:
-            for job in jobs:
-                job.cancel()
-            return
-    for folder, job in zip(folders, jobs, strict=True):
-        if error := job.exception():
-            write_failure(folder, f"its job {job.job_id} failed: {error}")
+    limit, left = limit or TimeLimit(), groups(folders, group)
+    while left:
+        names = [[str(folder.absolute()) for folder in members] for members in left]
+        jobs = executor.map_array(train_group, names, [config_file] * len(left), [limit.stop_at] * len(left))
+        while not all(job.done() for job in jobs):
+            tick(set())
+            time.sleep(TICK_SECONDS)
+            if limit.is_over:
+                for job in jobs:
+                    job.cancel()
+                return
+        rests = []
+        for members, job in zip(left, jobs, strict=True):
+            if error := job.exception():
+                rests.append(_after_failure(members, f"its job {job.job_id} failed: {error}"))
+        left = [rest for rest in rests if rest]

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from strideflax.compile_cache import keep_compiled
+from strideflax.config_file import load_config_file
 from strideflax.environment import versions
 from strideflax.errors import UserError, one_line
 from strideflax.process import StoppedAtOnce, StopSignal, keep_memory, quiet_storage
 from strideflax.sweep.plan import RUNNING, STARTED, WAITING
+from strideflax.training import Interrupted, SharedWork, train
 from strideflax.training.result import FAILED, TrainingResult, read_result, write_result
 from strideflax.training.run_folder import InUseError, RunFolderError, read_run_config
 
@@ -48,12 +51,13 @@ def serve(share: Share, pipe: Connection, config_file: str | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = share.accelerator
     elif hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, share.cores)
+    worker = Worker(config_file)
     with contextlib.suppress(EOFError, OSError, StoppedAtOnce):  # nobody asks any more
         pipe.send(READY)
         while not _stop.number:
             folder = pipe.recv()
             try:
-                answer: str | Exception = train_folder(folder, config_file)
+                answer: str | Exception = worker.train(folder)
             except (UserError, OSError) as error:
                 answer = error
             pipe.send(answer)
@@ -65,53 +69,71 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def train_folder(folder: str, config_file: str | None = None, stop_at: float = math.inf) -> str:
-    """Train the run that ``folder/config.json`` describes, or go on with it; return its status.
-
-    A run that fails is written down as such, with the error, and raises nothing: the others go on.
+class Worker:
+    """Trains one run after another in this process. What a run loads and compiles, the next ones find.
 
     Args:
-        folder: the run's.
-        config_file: the sweep's, which may define an operator of its own.
-        stop_at: when the run is to save and stop, by `time.time`; one that has not begun by then does not begin.
-
-    Raises:
-        RunFolderError: the folder is not ours, so nothing is written down.
-        OSError: the folder can't be written.
+        config_file: the sweep's, run before the first of them: it may define an operator of its own.
+        stop_at: when a run is to save and stop, by `time.time`; one that has not begun by then does not begin.
     """
-    from strideflax.compile_cache import keep_compiled
-    from strideflax.config_file import load_config_file
-    from strideflax.training import Interrupted, train
 
-    path = Path(folder)
-    if time.time() >= stop_at:
-        return WAITING
-    keep_memory()
-    keep_compiled()  # runs of one shape, such as the seeds of an operator, share a program
-    if config_file is not None:
-        load_config_file(config_file)  # the sweep's own, never one that a folder names
-    config = read_run_config(path)
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return train(config, path, should_stop=lambda: _is_asked_to_stop() or time.time() >= stop_at).status
-        except InUseError:
-            if time.monotonic() > deadline:
-                return RUNNING  # another process trains it: it is left to that one
-            time.sleep(0.1)
-        except Interrupted:
-            return STARTED
-        except (RunFolderError, OSError):
-            raise
-        except Exception as error:
-            if read_result(path) is None:
-                text = f"{type(error).__name__}: {one_line(error)}"[:500]
-                write_failure(path, text, traceback.format_exception(error)[-20:])
-            return FAILED
+    def __init__(self, config_file: str | None = None, stop_at: float = math.inf):
+        self._config_file = config_file
+        self._stop_at = stop_at
+        self._shared: SharedWork | None = None
+
+    def train(self, folder: str) -> str:
+        """Train the run that ``folder/config.json`` describes, or go on with it; return its status.
+
+        A run that fails is written down as such, with the error, and raises nothing: the others go on.
+
+        Raises:
+            RunFolderError: the folder is not ours, so nothing is written down.
+            OSError: the folder can't be written.
+        """
+        if time.time() >= self._stop_at:
+            return WAITING
+        path, shared = Path(folder), self._prepared()
+        config = read_run_config(path)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                return train(config, path, should_stop=self._should_stop, shared=shared).status
+            except InUseError:
+                if time.monotonic() > deadline:
+                    return RUNNING  # another process trains it: it is left to that one
+                time.sleep(0.1)
+            except Interrupted:
+                return STARTED
+            except (RunFolderError, OSError):
+                raise
+            except Exception as error:
+                self._shared = SharedWork()  # the next run depends on nothing that this one left
+                if read_result(path) is None:
+                    text = f"{type(error).__name__}: {one_line(error)}"[:500]
+                    write_failure(path, text, traceback.format_exception(error)[-20:])
+                return FAILED
+
+    def _should_stop(self) -> bool:
+        is_asked_to = _stop is not None and _stop()
+        return is_asked_to or time.time() >= self._stop_at
+
+    def _prepared(self) -> SharedWork:
+        """Return what runs share; before the first of them, set the process up."""
+        if self._shared is None:
+            keep_memory()
+            keep_compiled()
+            if self._config_file is not None:
+                load_config_file(self._config_file)  # the sweep's own, never one that a folder names
+            self._shared = SharedWork()
+        return self._shared
 
 
-def _is_asked_to_stop() -> bool:
-    return _stop is not None and _stop()
+def train_group(folders: list[str], config_file: str | None = None, stop_at: float = math.inf) -> None:
+    """Train one run after another, as `Worker.train`, in a process that an engine has given to them."""
+    worker = Worker(config_file, stop_at)
+    for folder in folders:
+        worker.train(folder)
 
 
 def write_failure(folder: Path, error: str, lines: list[str] | None = None) -> None:

@@ -5,6 +5,7 @@ from strideflax.training.monitoring import Plan, Progress, TensorBoardWriter, Wa
 from strideflax.training.result import FinishedRun, TrainingResult, restore_run
 from strideflax.training.run import train
 from strideflax.training.run_folder import InUseError, RunFolderError
+from strideflax.training.sharing import SharedWork
 
 __all__ = [
     "FinishedRun",
@@ -13,6 +14,7 @@ __all__ = [
     "Plan",
     "Progress",
     "RunFolderError",
+    "SharedWork",
     "TensorBoardWriter",
     "TrainingResult",
     "WandbWriter",

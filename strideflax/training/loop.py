@@ -18,7 +18,8 @@ from strideflax.training.checkpoint import Checkpoints
 from strideflax.training.monitoring import Progress, Writer
 from strideflax.training.run_folder import append_metrics, check_same_images, forget_metrics_after
 from strideflax.training.setup import TrainingSetup
-from strideflax.training.step import Pixels, TrainState, TrainStep
+from strideflax.training.sharing import NumberedStep
+from strideflax.training.step import Pixels, TrainState
 
 _zeroed = Program(lambda total: total * 0)  # compiled, as 0 would be sent to the device each time
 STEPS_BETWEEN_CHECKS = 50  # how often the loop looks whether the loss is finite, which waits for the device
@@ -131,14 +132,14 @@ class TrainingLoop:
         return state
 
     def _train_steps(
-        self, state: TrainState, train: Pixels, programs: dict[int, TrainStep], last_step: int
+        self, state: TrainState, train: Pixels, programs: dict[int, NumberedStep], last_step: int
     ) -> tuple[TrainState, bool]:
         """Do steps up to ``last_step``, the end of an epoch; return the state, and whether the run was asked to stop."""
         setup, step, stop = self.setup, int(jax.device_get(state.step)), False
         order = setup.order(step // setup.steps_per_epoch)
         while step < last_step and not stop:
             count = self.steps_per_dispatch if step + self.steps_per_dispatch <= last_step else 1
-            state = programs[count](state, train, order, setup.key)
+            state = programs[count](state, train, order, setup.key, setup.numbers)
             step += count
             self.progress.step(step, setup.total_steps)
             stop = jax.process_count() == 1 and self.should_stop()
@@ -153,7 +154,7 @@ class TrainingLoop:
             return False
         return bool(multihost_utils.process_allgather(np.array(self.should_stop())).any())
 
-    def _compile(self, state: TrainState, train: Pixels) -> dict[int, TrainStep]:
+    def _compile(self, state: TrainState, train: Pixels) -> dict[int, NumberedStep]:
         """Return the programs of one step and of several, by their steps."""
         start = time.perf_counter()
         programs = compile_programs(self.setup, {1, self.steps_per_dispatch}, state, train)
@@ -201,15 +202,22 @@ class TrainingLoop:
         self.checkpoints.save(int(jax.device_get(state.step)), state, meta)
 
 
-def compile_programs(setup: TrainingSetup, counts: set[int], state: TrainState, train: Pixels) -> dict[int, TrainStep]:
-    """Return a program for each of these numbers of steps; XLA compiles without Python's lock, so all take the time of one."""
-    lowered = {}
-    for count in sorted(counts):
+def compile_programs(
+    setup: TrainingSetup, counts: set[int], state: TrainState, train: Pixels
+) -> dict[int, NumberedStep]:
+    """Return a program for each of these numbers of steps; one that another run has compiled is there.
+
+    XLA compiles without Python's lock, so all take the time of one.
+    """
+    programs, lowered = setup.programs.train_steps, {}
+    for count in sorted(counts - set(programs)):
         lowered[count] = setup.lower_steps(count, state, train)
     if len(lowered) == 1:
-        return {count: compiled(program) for count, program in lowered.items()}
-    with ThreadPoolExecutor() as threads:
-        return dict(zip(lowered, threads.map(compiled, lowered.values()), strict=True))
+        programs.update({count: compiled(program) for count, program in lowered.items()})
+    else:
+        with ThreadPoolExecutor() as threads:
+            programs.update(zip(lowered, threads.map(compiled, lowered.values()), strict=True))
+    return programs
 
 
 def _check_finite(loss: float, which: str, step: int) -> None:

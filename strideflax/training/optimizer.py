@@ -1,17 +1,57 @@
 """Learning-rate schedules and optimizers, from optax, and the moving average of weights."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 from strideflax.config import OptimizerConfig
 
 
-def learning_rate_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
+class StepNumbers(NamedTuple):
+    """The numbers of an optimizer that a compiled step takes as arguments, float32, so that a search over them compiles once.
+
+    Attributes:
+        learning_rate: the peak.
+        momentum: of SGD. Adam's, from which optax derives others, is compiled in: None.
+        weight_decay: times the learning rate; None is no decay, which is another program.
+    """
+
+    learning_rate: ArrayLike
+    momentum: ArrayLike | None
+    weight_decay: ArrayLike | None
+
+
+def step_numbers(config: OptimizerConfig) -> StepNumbers:
+    """Return the numbers in ``config`` that are arguments of a step."""
+    return StepNumbers(
+        learning_rate=np.float32(config.learning_rate),
+        momentum=np.float32(config.momentum) if config.name == "sgd" else None,
+        weight_decay=np.float32(config.weight_decay) if config.weight_decay else None,
+    )
+
+
+def without_numbers(config: OptimizerConfig) -> OptimizerConfig:
+    """Return what is left of ``config`` in a compiled step: the same for all that share it."""
+    return replace(
+        config,
+        learning_rate=1.0,
+        momentum=0.0 if config.name == "sgd" else config.momentum,
+        weight_decay=1.0 if config.weight_decay else 0.0,
+    )
+
+
+def learning_rate_schedule(
+    config: OptimizerConfig, steps_per_epoch: int, total_steps: int, peak: ArrayLike | None = None
+) -> optax.Schedule:
     """Return step -> learning rate: linear warm-up to the peak, then the configured way down.
+
+    ``peak`` stands for that of ``config`` where it is an argument of a program.
 
     * ``one_cycle``: linear from the peak to 0 (Smith and Topin 2018, its two linear legs).
     * ``cosine``: half a cosine from the peak to 0 (Loshchilov and Hutter 2017).
@@ -19,7 +59,7 @@ def learning_rate_schedule(config: OptimizerConfig, steps_per_epoch: int, total_
     """
     warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), total_steps)
     rest = max(total_steps - warmup_steps, 1)
-    peak = config.learning_rate
+    peak = config.learning_rate if peak is None else peak
     after = {
         "one_cycle": optax.linear_schedule(peak, 0.0, rest),
         "cosine": optax.cosine_decay_schedule(peak, rest),
@@ -55,16 +95,22 @@ def moving_average(average: Any, values: Any, step: Array, decay: float) -> Any:
     return jax.tree.map(lambda before, now: before + (1 - kept) * (now - before), average, values)
 
 
-def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, schedule: optax.Schedule, numbers: StepNumbers | None = None
+) -> optax.GradientTransformation:
     """Return clipping, then Nesterov momentum or Adam, then decoupled weight decay, times the learning rate.
+
+    ``numbers`` stand for those of ``config`` where they are arguments of a program.
 
     Decoupled: each step takes ``learning_rate * weight_decay * w`` off, outside the momentum (Loshchilov and Hutter 2019).
     For SGD that equals an L2 term of ``weight_decay * (1 - momentum)`` once the momentum has settled.
     """
-    direction = {
-        "sgd": optax.trace(decay=config.momentum, nesterov=True),
-        "adamw": optax.scale_by_adam(b1=config.momentum),
-    }[config.name]
+    numbers = numbers or step_numbers(config)
+    if numbers.momentum is not None:
+        direction = optax.trace(decay=numbers.momentum, nesterov=True)
+    else:
+        direction = optax.scale_by_adam(b1=config.momentum)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm is not None else optax.identity()
-    decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask)
+    weight_decay = 0.0 if numbers.weight_decay is None else numbers.weight_decay
+    decay = optax.add_decayed_weights(weight_decay, mask=decay_mask)
     return optax.chain(clip, direction, decay, optax.scale_by_learning_rate(schedule))

@@ -24,6 +24,7 @@ from strideflax.training.run_folder import (
     read_run_config,
 )
 from strideflax.training.setup import prepare
+from strideflax.training.sharing import SharedWork
 
 
 def train(
@@ -35,6 +36,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     steps_per_dispatch: int | None = None,
     config_file: str | None = None,
+    shared: SharedWork | None = None,
 ) -> TrainingResult:
     """Train as ``config`` says in ``folder``, or go on where an earlier call was interrupted; return the result.
 
@@ -48,6 +50,7 @@ def train(
             and 20 elsewhere, as a device that is done with a step before Python has sent the next one gains. On one CPU device
             nothing else changes, not a bit; several steps are another program, which other devices may round in another way.
         config_file: where ``config`` came from; noted in the folder, as the file may define an operator of its own.
+        shared: what earlier runs of this process have loaded and compiled; what this one adds, later ones find.
 
     Returns:
         The content of ``result.json``.
@@ -67,7 +70,7 @@ def train(
     check_folder(folder, config)  # before images are loaded
     if (result := read_result(folder)) is not None:
         return _already_ended(folder, config, result, progress)
-    setup = prepare(config, progress.images)
+    setup = prepare(config, progress.images, shared)
     progress.plan(setup.plan)
     writes = jax.process_index() == 0  # several hosts share a run, and one of them writes
     if writes:

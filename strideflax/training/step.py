@@ -157,13 +157,13 @@ def make_train_step(
     return step
 
 
-def repeat_step(step: TrainStep, count: int) -> TrainStep:
+def repeat_step(step: Callable[..., TrainState], count: int) -> Callable[..., TrainState]:
     """Return a function that does ``count`` steps; they must lie in one epoch, whose order it gets."""
     if count == 1:
         return step
 
-    def steps(state: TrainState, train: Pixels, order: Array, key: Array) -> TrainState:
-        return jax.lax.fori_loop(0, count, lambda _, state: step(state, train, order, key), state)
+    def steps(state: TrainState, *arguments: Any) -> TrainState:
+        return jax.lax.fori_loop(0, count, lambda _, state: step(state, *arguments), state)
 
     return steps
 

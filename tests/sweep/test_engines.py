@@ -183,6 +183,16 @@ def test_slurm_through_submitit_ends_the_same(undisturbed, tmp_path):
     assert outcomes(runs[:1]) == undisturbed[:1]
 
 
+def test_runs_that_share_a_program_are_grouped(tmp_path):
+    each = (
+        'for operator in ("strided_conv", "max_pool"):\n            yield {"seed": seed, "model.downsample": operator}'
+    )
+    runs = plan(tmp_path, GRID.replace('yield {"seed": seed}', each))
+    strided, pooled = ([run.folder for run in runs[first::2]] for first in (0, 1))
+    assert engines.groups([run.folder for run in runs], 3) == [strided, pooled]
+    assert engines.groups([run.folder for run in runs], 4) == [[*strided, pooled[0]], pooled[1:]]
+
+
 RAY = """
 import os, sys
 os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")

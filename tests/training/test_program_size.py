@@ -73,8 +73,10 @@ def setup(tiny):
 
 def step_for_a_gpu(setup) -> ProgramSize:
     """Count the training step that a GPU gets, in the kernels that XLA for the CPU makes of it: no GPU is needed."""
-    arguments = setup.initial, setup.pixels(setup.dataset.train), setup.order(0), setup.key
-    step = jax.jit(lambda *arguments: setup.train_step(*arguments), donate_argnums=0)  # a new one is traced anew
+    arguments = setup.initial, setup.pixels(setup.dataset.train), setup.order(0), setup.key, setup.numbers
+    step = jax.jit(
+        lambda *arguments: setup.programs.train_step(*arguments), donate_argnums=0
+    )  # a new one is traced anew
     text = step.trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
     backend = get_backend("cpu")
     from jax._src.lib import xla_client

@@ -232,9 +232,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(tiny, tmp_path):
 
 
 def test_a_loss_that_stops_being_finite_keeps_the_last_good_checkpoint(finished, tiny, tmp_path, monkeypatch):
-    from strideflax.training import setup
+    from strideflax.training import sharing
 
-    make = setup.make_train_step
+    make = sharing.make_train_step
 
     def poisoned(*arguments):
         step = make(*arguments)
@@ -245,7 +245,7 @@ def test_a_loss_that_stops_being_finite_keeps_the_last_good_checkpoint(finished,
 
         return bad
 
-    monkeypatch.setattr(setup, "make_train_step", poisoned)
+    monkeypatch.setattr(sharing, "make_train_step", poisoned)
     result = train(tiny(), tmp_path / "run")
     assert (result.status, result.steps) == ("diverged", 15)
     assert [record["epoch"] for record in read_metrics(tmp_path / "run")] == [1, 2]
