@@ -3,7 +3,7 @@
 strideflax sweep --config configs/stride_place.py --out runs/stride_place
 
 Strides 1, 2, 2 of the stages are the baseline's. Earlier strides make a cheaper net, so each is run twice: with the same
-channels, and with as many more in every stage as bring its multiply-adds within 3 % of the baseline's.
+channels, and with as many more in every stage as bring its multiply-adds within 6 % of the baseline's.
 """
 
 from configs.baseline import baseline

@@ -4,11 +4,13 @@ Each table of `TABLES` is written between its marks, and ``notebooks/gains_STUDY
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import stride_tables
+from table_cells import gain, spread
 
 from strideflax import claims, results, statistics
 from strideflax.analysis.ablation import BASELINE, CONSISTENCY, OPERATOR, Ablation, read_ablation
@@ -50,7 +52,7 @@ def study_table(ablation: Ablation) -> str:
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     for name in ablation.operators:
         accuracies = [f"{100 * rows.loc[name, 'mean']:.2f} %" for rows in (without, cropped)]
-        gains = [_gain(rows.loc[name, GAIN].set_axis(["difference", "low", "high"])) for rows in (without, cropped)]
+        gains = [gain(rows.loc[name, GAIN].set_axis(["difference", "low", "high"])) for rows in (without, cropped)]
         shifts = " / ".join(f"{100 * rows.loc[name, CONSISTENCY]:.1f}" for rows in (without, cropped))
         work = without.loc[name, "macs"] / without.loc[ablation.baseline, "macs"]
         if name == ablation.baseline:
@@ -70,8 +72,8 @@ def measures_table() -> str:
     ]
     by_seed = cropped.pivot(index="seed", columns=OPERATOR_FIELD, values=[*MEASURES, *TIMES])
     for name in read_ablation(runs, ranked_by="test_accuracy").operators:
-        cells = [f"{_spread(100 * by_seed[column, name], 1)} %" for column in MEASURES]
-        cells += [_spread(by_seed[column, name] / by_seed[column, BASELINE], 2) for column in TIMES]
+        cells = [f"{spread(100 * by_seed[column, name], 1)} %" for column in MEASURES]
+        cells += [spread(by_seed[column, name] / by_seed[column, BASELINE], 2) for column in TIMES]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -97,8 +99,8 @@ def gains_table(runs: pd.DataFrame, factor: str, baseline: Any, heading: str, *,
         for value in ("test_accuracy", CONSISTENCY):
             mean = runs.loc[runs[factor] == level, value].mean()
             gains = statistics.compare_paired(runs, baseline, factor, value).set_index(factor)
-            cells += [f"{100 * mean:.2f} %", "" if level == baseline else _gain(gains.loc[level])]
-        cells += [f"{macs[level] / macs[baseline]:.2f}", *[_spread(times[level] / times[baseline], 2)] * timed]
+            cells += [f"{100 * mean:.2f} %", "" if level == baseline else gain(gains.loc[level])]
+        cells += [f"{macs[level] / macs[baseline]:.2f}", *[spread(times[level] / times[baseline], 2)] * timed]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -125,8 +127,7 @@ def claims_table() -> str:
     verdicts = claims.check_claims(pd.concat(runs, ignore_index=True))
     lines = ["| | claim | source | difference, 95 % interval | verdict |", "|---|---|---|---|---|"]
     for row in verdicts.to_dict("records"):
-        gain = _gain(row)
-        lines.append(f"| {row['claim']} | {row['text']} | {row['source']} | {gain} | {row['verdict']} |")
+        lines.append(f"| {row['claim']} | {row['text']} | {row['source']} | {gain(row)} | {row['verdict']} |")
     return "\n".join(lines)
 
 
@@ -141,24 +142,6 @@ def with_table(text: str, name: str, rows: str) -> str:
     return new
 
 
-def _spread(values: pd.Series, digits: int) -> str:
-    """Return mean and standard deviation of the seeds that have a value."""
-    known = values.dropna()
-    return f"{known.mean():.{digits}f} ± {known.std():.{digits}f}"
-
-
-def _gain(row: Mapping[str, Any]) -> str:
-    low, high = row["low"], row["high"]
-    if pd.isna(low):
-        return _points(row["difference"])
-    return f"{_points(row['difference'])} ({_points(low)} to {_points(high)})"
-
-
-def _points(fraction: float) -> str:
-    """Return percentage points with a sign, a true minus."""
-    return f"{100 * fraction:+.2f}".replace("-", "\N{MINUS SIGN}")
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "cifar10": lambda: study_table(read("cifar10")),
     "equal_cost": equal_cost_table,
@@ -166,6 +149,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "claims": claims_table,
     "windows": windows_table,
     "shapes": lambda: study_table(read("shapes")),
+    "output_strides": stride_tables.output_stride_table,
+    "mask_operators": stride_tables.operators_table,
+    "stride_choices": stride_tables.choices_table,
 }
 
 
