@@ -7,6 +7,8 @@ from strideflax import results, statistics
 from strideflax.analysis.ablation import BASELINE
 
 IOU = "test_mean_iou"
+BOUNDARY = "segmentation.boundary_score.1_px"
+SMALL = "segmentation.objects.small.recall"
 OUTPUT_STRIDE, WAY, NET = "output_stride", "way", "net"
 BY_STRIDES, BY_DILATION = "strides", "dilation"
 OPERATORS = ("blur_pool", "max_pool")

@@ -18,25 +18,34 @@ SETTINGS = {  # output stride and decoder of each column of gains
 def output_stride_table() -> str:
     """Return a Markdown table: one row per output stride on scenes, by strides and by dilation; last what a doubling costs."""
     runs = study.read_study(results.shipped("segment_scenes"))
-    rows, halvings = [], []
-    curves = [study.curve(runs, way) for way in (study.BY_STRIDES, study.BY_DILATION)]
-    for output_stride in sorted(curves[0][study.OUTPUT_STRIDE].unique()):
+    by_strides, by_dilation = (study.curve(runs, way) for way in (study.BY_STRIDES, study.BY_DILATION))
+    columns = [
+        (by_strides, study.IOU),
+        (by_strides, study.BOUNDARY),
+        (by_strides, study.SMALL),
+        (by_dilation, study.IOU),
+    ]
+    rows = []
+    for output_stride in sorted(by_strides[study.OUTPUT_STRIDE].unique()):
         cells = [str(output_stride)]
-        for curve in curves:
-            cells += _mean_step_and_macs(curve, output_stride)
-        rows.append(cells)
-    for curve in curves:
-        halvings += ["", gain(vars(study.per_halving(curve, study.IOU))), ""]
-    head = ["output stride", "mean IoU", "change", "MACs", "by dilation: mean IoU", "change", "MACs"]
-    return table(head, [*rows, ["each doubling", *halvings]])
+        for curve, value in columns:
+            cells.append(_mean_and_step(curve, output_stride, value))
+        rows.append([*cells, _macs(by_strides, output_stride), _macs(by_dilation, output_stride)])
+    halvings = [gain(vars(study.per_halving(curve, value))) for curve, value in columns]
+    names = ["mean IoU", "boundary F within 1 px", "recall of objects under 64 px", "mean IoU by dilation"]
+    head = ["output stride", *names, "MACs", "by dilation"]
+    return table(head, [*rows, ["each doubling", *halvings, "", ""]])
 
 
-def _mean_step_and_macs(curve: pd.DataFrame, output_stride: int) -> list[str]:
-    """Return the mean IoU over seeds, its change from the next finer output stride, and the multiply-adds."""
-    chosen = curve[curve[study.OUTPUT_STRIDE] == output_stride]
-    step = study.steps(curve, study.IOU).get(output_stride)
-    change = "" if step is None else gain(vars(step))
-    return [_percent(chosen[study.IOU].mean()), change, f"{chosen['macs'].iloc[0] / 1e6:.1f} M"]
+def _mean_and_step(curve: pd.DataFrame, output_stride: int, value: str) -> str:
+    """Return a value's mean over seeds, and its change from the next finer output stride."""
+    mean = _percent(curve.loc[curve[study.OUTPUT_STRIDE] == output_stride, value].mean())
+    step = study.steps(curve, value).get(output_stride)
+    return mean if step is None else f"{mean}; {gain(vars(step))}"
+
+
+def _macs(curve: pd.DataFrame, output_stride: int) -> str:
+    return f"{curve.loc[curve[study.OUTPUT_STRIDE] == output_stride, 'macs'].iloc[0] / 1e6:.1f} M"
 
 
 def operators_table() -> str:
