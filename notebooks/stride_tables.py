@@ -8,10 +8,12 @@ from table_cells import gain, table
 from strideflax import results, statistics
 from strideflax.analysis.ablation import BASELINE
 
-SETTINGS = {  # output stride and decoder of each column of gains
-    "output stride 8": (8, "resize"),
-    "output stride 16": (16, "resize"),
-    "output stride 8, U-Net": (8, "unet"),
+SETTINGS = {  # output stride, decoder and score of each column of gains
+    "output stride 8": (8, "resize", study.IOU),
+    "output stride 16": (16, "resize", study.IOU),
+    "output stride 8, U-Net": (8, "unet", study.IOU),
+    "boundary F within 1 px, 8": (8, "resize", study.BOUNDARY),
+    "boundary F, 8, U-Net": (8, "unet", study.BOUNDARY),
 }
 
 
@@ -49,14 +51,14 @@ def _macs(curve: pd.DataFrame, output_stride: int) -> str:
 
 
 def operators_table() -> str:
-    """Return a Markdown table: one row per operator and place, with its gains in mean IoU over the strided net."""
+    """Return a Markdown table: one row per operator and place, with its gains over the strided net."""
     runs = study.read_study(results.shipped("segment_scenes"))
     head, first, columns = ["operator"], [f"`{BASELINE}`"], []
-    for name, (output_stride, decoder) in SETTINGS.items():
+    for name, (output_stride, decoder, value) in SETTINGS.items():
         cell = study.cell(runs, output_stride, decoder)
         head.append(name)
-        first.append(_percent(cell.loc[cell[study.NET] == BASELINE, study.IOU].mean()))
-        columns.append(statistics.compare_paired(cell, BASELINE, study.NET, study.IOU).set_index(study.NET))
+        first.append(_percent(cell.loc[cell[study.NET] == BASELINE, value].mean()))
+        columns.append(statistics.compare_paired(cell, BASELINE, study.NET, value).set_index(study.NET))
     macs = study.cell(runs, 8, "resize").groupby(study.NET)["macs"].first()
     rows = [[*first, "1.00"]]
     for net in sorted(columns[0].index):
