@@ -61,7 +61,7 @@ FLOAT32_ARITHMETIC = {"gpu": "tf32", "tpu": "bfloat16"}
 
 def _arithmetic(dtype: str) -> dict[str, Any]:
     """Return how a product of that type is computed, and whether it gives the same bits each time."""
-    is_exact = dtype != "float32" or jax.config.jax_default_matmul_precision in ("highest", "float32")
+    is_exact = dtype != "float32" or jax.config.values["jax_default_matmul_precision"] in ("highest", "float32")
     arithmetic = dtype if is_exact else FLOAT32_ARITHMETIC.get(jax.default_backend(), dtype)
     return {"arithmetic": arithmetic, "deterministic": is_deterministic() is not False}
 
