@@ -31,6 +31,7 @@ RUNS_ARE_LEFT = 75  # EX_TEMPFAIL of sysexits.h: try again
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
 DROPPED = b"\0"  # no signal has this number
 _ends_at_once = threading.Event()
+_one_ends = threading.RLock()
 
 
 class _Stop:
@@ -205,8 +206,9 @@ def _watch(heard: socket.socket) -> None:
 
 
 def _end_at_once(number: int) -> NoReturn:
-    _write(b"\ninterrupted\n")
-    os._exit(128 + number)
+    with _one_ends:  # the main thread and `_watch` may both have heard the signal
+        _write(b"\ninterrupted\n")
+        os._exit(128 + number)
 
 
 def _write(line: bytes) -> None:

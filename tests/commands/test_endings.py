@@ -196,6 +196,17 @@ def test_a_signal_that_was_ignored_at_the_start_stays_so(number: signal.Signals)
     assert working.returncode == 128 + signal.SIGTERM
 
 
+def test_two_threads_that_hear_a_signal_say_so_once():
+    script = (
+        "import os, threading, time; from strideflax.commands import endings\n"
+        "def slowly(line): os.write(2, line); time.sleep(0.3)\n"
+        "endings._write = slowly\n"
+        "for _ in range(2): threading.Thread(target=endings._end_at_once, args=(15,)).start()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (143, "\ninterrupted\n")
+
+
 def test_an_internal_error_keeps_its_traceback():
     script = (
         "import sys; from strideflax import __main__; from strideflax.commands import inspect\n"

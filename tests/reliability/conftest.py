@@ -17,7 +17,9 @@ counts, failures, started = Counter(), Counter(), time.monotonic()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="tests/reliability: all trials (under an hour), counted")
+    parser.addoption(
+        "--long", action="store_true", help="tests/reliability: all trials (18 minutes on two cores), counted"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
