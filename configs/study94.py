@@ -3,7 +3,7 @@
 strideflax sweep --config configs/study94.py --out runs/study94
 
 Each operator stands in front of the convolution, at the stride's cost, and behind it, where the records have their max pools.
-210 runs, for a GPU; nothing has been run yet. The same command goes on where it was stopped.
+220 runs, for a GPU; nothing has been run yet. The same command goes on where it was stopped.
 """
 
 from configs.resnet9 import get_config as resnet9

@@ -9,6 +9,7 @@ from site_pages.gains import gains
 
 from strideflax import DOWNSAMPLERS
 from strideflax.analysis.ablation import CONSISTENCY
+from strideflax.config_file import read_sweep
 
 every_page = pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.name)
 
@@ -67,3 +68,17 @@ def test_the_readme_s_first_two_blocks_train_and_test():
     assert "train.py --config configs/stride2.py:quick" in train
     assert "'.[test]'" in test
     assert "-m pytest" in test
+
+
+@pytest.mark.parametrize(
+    ("page", "spec"),
+    [
+        ("docs/guide/recipe.md", "study94.py"),
+        ("configs/study94.py", "study94.py"),
+        ("docs/guide/recipe.md", "resnet9_tricks.py"),
+        ("docs/guide/segmentation.md", "segment_study.py:quick"),
+        ("RESULTS.md", "segment_study.py:quick"),
+    ],
+)
+def test_the_runs_of_a_sweep_are_as_many_as_is_said(page: str, spec: str):
+    assert f"{len(read_sweep(f'configs/{spec}'))} runs" in (ROOT / page).read_text()
