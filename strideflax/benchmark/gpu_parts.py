@@ -26,6 +26,7 @@ from strideflax.benchmark.ratios import measured_row, prepare_all
 from strideflax.benchmark.remote import RemoteContender, process_environment
 from strideflax.benchmark.workloads import Step, Workload, limits, off_the_path
 from strideflax.config_file import read_config
+from strideflax.errors import UserError
 from strideflax.measuring.timing import planned_bytes
 from strideflax.training.setup import prepare
 
@@ -208,7 +209,11 @@ def shapes_off_the_path(results: PartResults, setting: Setting) -> None:
 
 
 def recipe(results: PartResults, setting: Setting) -> None:
-    """The net and recipe that are to reach 94 %: on CIFAR-10 where its images are, or a moment of it on drawn ones."""
+    """The net and recipe that are to reach 94 %: on CIFAR-10, or a moment of it on drawn images.
+
+    Raises:
+        UserError: nobody has said where CIFAR-10 is.
+    """
     images = os.environ.get("CIFAR10_DIR")
     if setting.small:
         words = [
@@ -219,8 +224,7 @@ def recipe(results: PartResults, setting: Setting) -> None:
     elif images:
         words = [f"--config.data.dir={images}"]
     else:
-        results.add("recipe", {"left_out": "the variable CIFAR10_DIR, the folder with the images, is not set"})
-        return
+        raise UserError("the variable CIFAR10_DIR is not set; it must name the folder with CIFAR-10's images")
     for seed in range(1 if setting.small else RECIPE_SEEDS):
         if f"seed {seed}" in results.rows:
             continue
@@ -284,11 +288,16 @@ PARTS: dict[str, Callable[[PartResults, Setting], None]] = {
 
 
 def main(name: str, path: str, *flags: str) -> None:
-    """Do what is left of a part."""
+    """Do what is left of a part; a mistake of the user's is the last line on standard error, and the exit status 2."""
     results = PartResults(Path(path))
-    if not results.is_done:
+    if results.is_done:
+        return
+    try:
         PARTS[name](results, Setting(small="--small" in flags))
-        results.finish()
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+    results.finish()
 
 
 if __name__ == "__main__":

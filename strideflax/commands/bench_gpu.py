@@ -106,6 +106,8 @@ def _run_part(name: str, args: argparse.Namespace, environment: dict[str, str], 
         finally:
             _end_group(process)
     console.print(f"{name}: {time.monotonic() - start:.0f} s", style="dim", markup=False)
+    if status == 2:  # as of a command: the user's mistake, told in a line
+        return Path(log.name).read_text().splitlines()[-1]
     return f"it ended with {status}, see {log.name}" if status else ""
 
 

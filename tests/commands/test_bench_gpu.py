@@ -110,6 +110,16 @@ time.sleep(60)
     pytest.fail("the part's child lives on")
 
 
+def test_the_recipe_without_its_images_stays_missing_and_says_what_to_set(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("CIFAR10_DIR", raising=False)
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "gpu", "--parts", "recipe", "--out", str(tmp_path)])
+    assert stop.value.code == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "recipe: not done, or not wholly: the variable CIFAR10_DIR is not set" in printed
+    assert not PartResults(tmp_path / "recipe.json").is_done
+
+
 def test_when_the_minutes_are_over_the_rest_is_left(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bench_gpu, "SHORTEST_PART_SECONDS", 1e9)
     with pytest.raises(SystemExit):
