@@ -37,7 +37,7 @@ from strideflax.training.step import (
     initial_state,
     make_eval_step,
     make_train_step,
-    model_structure,
+    split_model,
 )
 
 NumberedStep = Callable[[TrainState, Pixels, Array, Array, StepNumbers], TrainState]
@@ -130,16 +130,6 @@ def without_arguments(config: Config) -> Config:
     return replace(config, optimizer=without_numbers(config.optimizer), seed=0, checkpoint_epochs=1)
 
 
-def _layout(config: Config, count: int) -> tuple[NamedSharding | None, NamedSharding | None]:
-    """Return how a batch and everything else lie on the devices; raise ConfigError for a batch that cannot be."""
-    if config.batch_size > count:
-        raise ConfigError(f"config.batch_size must be at most the {count} training images, got {config.batch_size}")
-    try:
-        return data_sharding(config.batch_size)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-
-
 def make_programs(config: Config, dataset: Dataset) -> RunPrograms:
     """Return the functions of a run, for all that differ from it in their seeds and `StepNumbers` alone.
 
@@ -147,10 +137,12 @@ def make_programs(config: Config, dataset: Dataset) -> RunPrograms:
         ConfigError: as `SharedWork.programs`.
     """
     count, image_size = len(dataset.train), dataset.train.images.shape[1:3]
-    sharding, replicated = _layout(config, count)
+    if config.batch_size > count:
+        raise ConfigError(f"config.batch_size must be at most the {count} training images, got {config.batch_size}")
+    sharding, replicated = data_sharding(config.batch_size)
     check_strides(config.model, image_size)
-    graph = model_structure(config, **dataset.model_arguments)
     model = abstract_model(config.model, **dataset.model_arguments)
+    graph, _, _ = split_model(model)
     eval_batch_size = -(-config.eval_batch_size // jax.device_count()) * jax.device_count()
     eval_step = make_eval_step(TASKS[config.task], graph, eval_batch_size, dataset.mean, dataset.std, sharding)
     steps_per_epoch = count // config.batch_size

@@ -12,7 +12,7 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from strideflax.config import Config
+from strideflax.config import Config, ConfigError
 from strideflax.data.augment import alternating_flips, normalize
 from strideflax.model import MiniResNet, abstract_model, make_model
 from strideflax.tasks import TASKS, Evaluation, Task
@@ -215,12 +215,12 @@ def data_sharding(batch_size: int) -> tuple[NamedSharding | None, NamedSharding 
     """Return how to lay (a batch, everything else) over all devices of all processes; (None, None) for a single device.
 
     Raises:
-        ValueError: the batch does not divide by the number of devices.
+        ConfigError: the batch does not divide by the number of devices.
     """
     count = jax.device_count()
     if count == 1:
         return None, None
     if batch_size % count:
-        raise ValueError(f"config.batch_size must be divisible by the number of devices ({count}), got {batch_size}")
+        raise ConfigError(f"config.batch_size must be divisible by the number of devices ({count}), got {batch_size}")
     mesh = jax.make_mesh((count,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
     return NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
