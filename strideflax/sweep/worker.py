@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,8 +26,6 @@ from strideflax.training.run_folder import InUseError, RunFolderError, read_run_
 READY = "ready"  # what a worker process of this machine says first
 LOCK_SECONDS = 2.0  # a sweep that looks at a run's lock has it for a moment, and so has a worker that is just ending
 
-_stop: StopSignal | None = None  # in a worker process of this machine
-
 
 @dataclass(frozen=True)
 class Share:
@@ -42,19 +41,18 @@ def serve(share: Share, pipe: Connection, config_file: str | None) -> None:
     A disk's trouble is not a run's: the answer is then the error. The process ends with the pipe, with the process that
     started it, or when it is asked to by SIGTERM, upon which a run saves after its step. Ctrl-C is the sweep's to answer.
     """
-    global _stop
     quiet_storage()
-    _stop = StopSignal()
+    stop = StopSignal()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if share.accelerator is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = share.accelerator
     elif hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, share.cores)
-    worker = Worker(config_file)
+    worker = Worker(config_file, is_asked_to_stop=stop)
     with contextlib.suppress(EOFError, OSError, StoppedAtOnce):  # nobody asks any more
         pipe.send(READY)
-        while not _stop.number:
+        while not stop.number:
             folder = pipe.recv()
             try:
                 answer: str | Exception = worker.train(folder)
@@ -75,11 +73,18 @@ class Worker:
     Args:
         config_file: the sweep's, run before the first of them: it may define an operator of its own.
         stop_at: when a run is to save and stop, by `time.time`; one that has not begun by then does not begin.
+        is_asked_to_stop: called after each dispatch; True lets the run save and stop before then.
     """
 
-    def __init__(self, config_file: str | None = None, stop_at: float = math.inf):
+    def __init__(
+        self,
+        config_file: str | None = None,
+        stop_at: float = math.inf,
+        is_asked_to_stop: Callable[[], bool] = lambda: False,
+    ):
         self._config_file = config_file
         self._stop_at = stop_at
+        self._is_asked_to_stop = is_asked_to_stop
         self._shared: SharedWork | None = None
 
     def train(self, folder: str) -> str:
@@ -115,8 +120,7 @@ class Worker:
                 return FAILED
 
     def _should_stop(self) -> bool:
-        is_asked_to = _stop is not None and _stop()
-        return is_asked_to or time.time() >= self._stop_at
+        return self._is_asked_to_stop() or time.time() >= self._stop_at
 
     def _prepared(self) -> SharedWork:
         """Return what runs share; before the first of them, set the process up."""
