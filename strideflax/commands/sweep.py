@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> None:
     with loading():
         from strideflax.programs import be_fast
         from strideflax.sweep.estimate import TimeLeft
-        from strideflax.sweep.plan import RUNNING, STARTED, WAITING, plan_sweep, write_plan
+        from strideflax.sweep.plan import RUNNING, plan_sweep, write_plan
         from strideflax.training.result import FINISHED
 
     if args.fast_nondeterministic:
@@ -96,25 +96,29 @@ def main(args: argparse.Namespace) -> None:
     write_plan(runs, args.config)
     busy = [run for run in runs if run.status == RUNNING]
     if busy:
-        verb = "is" if len(busy) == 1 else "are"
-        console.print(f"{counted(len(busy), 'run')} {verb} held by another process and left to it", style="yellow")
+        console.print(
+            f"{counted(len(busy), 'run is', 'runs are')} held by another process and left to it", style="yellow"
+        )
     left = [run for run in runs if run.status not in (FINISHED, RUNNING, *UNSUCCESSFUL)]
     if left:
         _run(left, runs, _engine(args, limit), time_left)
+    _end(args.out, runs, limit, time_left)
+
+
+def _end(out: Path, runs: "Sequence[SweepRun]", limit: TimeLimit, time_left: "TimeLeft") -> None:
+    """Say what came of all runs; exit with `RUNS_ARE_LEFT` if the time is up before they are done, with 1 if one failed."""
+    from strideflax.sweep.plan import STARTED, WAITING
+
     print_table(status_table(runs, rows=len(runs)))
     failed = [run for run in runs if run.status in UNSUCCESSFUL]
     for run in failed:
         console.print(f"{run.status}: {run.title}: {_error(run)}", style="red", markup=False)
     unfinished = [run for run in runs if run.status in (STARTED, WAITING)]
     if unfinished and limit.is_stopping:
-        verb = "is" if len(unfinished) == 1 else "are"
-        console.print(
-            f"The time is up: {counted(len(unfinished), 'run')} {verb} left, about {duration(time_left.seconds())}; the same "
-            "command goes on.",
-            style="yellow",
-        )
+        are_left = f"{counted(len(unfinished), 'run is', 'runs are')} left, about {duration(time_left.seconds())}"
+        console.print(f"The time is up: {are_left}; the same command goes on.", style="yellow")
         raise SystemExit(RUNS_ARE_LEFT)
-    console.print(f"results in {args.out}; next: strideflax report {args.out}", markup=False)
+    console.print(f"results in {out}; next: strideflax report {out}", markup=False)
     if failed:
         raise SystemExit(1)
 
