@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 
 from strideflax.config import Config
-from strideflax.data import load_dataset
 from strideflax.environment import versions
 from strideflax.errors import UserError
 from strideflax.tasks import TASKS, ClassCounts, Evaluation
@@ -66,10 +65,10 @@ def train(
         raise UserError(
             f"steps_per_dispatch must be an int from 1 to {STEPS_BETWEEN_CHECKS}, got {steps_per_dispatch!r}"
         )
-    progress = progress or Silent()
+    progress, shared = progress or Silent(), shared or SharedWork()
     check_folder(folder, config)  # before images are loaded
     if (result := read_result(folder)) is not None:
-        return _already_ended(folder, config, result, progress)
+        return _already_ended(folder, config, result, progress, shared)
     setup = prepare(config, progress.images, shared)
     progress.plan(setup.plan)
     writes = jax.process_index() == 0  # several hosts share a run, and one of them writes
@@ -77,7 +76,7 @@ def train(
         claim_folder(folder, config, config_file)
     with lock_folder(folder) if writes else contextlib.nullcontext():
         if (result := read_result(folder)) is not None:  # another process was quicker
-            return _already_ended(folder, config, result, progress)
+            return _already_ended(folder, config, result, progress, shared)
         with Checkpoints(folder / "checkpoints") as checkpoints:
             loop = TrainingLoop(
                 setup=setup,
@@ -91,12 +90,14 @@ def train(
             return _finish(loop)
 
 
-def _already_ended(folder: Path, config: Config, result: TrainingResult, progress: Progress) -> TrainingResult:
+def _already_ended(
+    folder: Path, config: Config, result: TrainingResult, progress: Progress, shared: SharedWork
+) -> TrainingResult:
     """Return the result that is there, if it is of the images that are asked for."""
     before = read_run_config(folder)
     may_differ = config.data.is_own or config.data.dir != before.data.dir
     if may_differ and result.dataset:
-        now = load_dataset(config.data, progress.images)
+        now = shared.images(config.data, progress.images).dataset
         check_same_images(folder, config, result.dataset["fingerprint"], now.fingerprint)
     progress.note(f"already {result.status}: {folder}")
     return result

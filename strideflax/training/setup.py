@@ -91,7 +91,7 @@ class TrainingSetup:
 def prepare(
     config: Config, progress: ImageProgress = no_image_progress, shared: SharedWork | None = None
 ) -> TrainingSetup:
-    """Load the images and build the model and its step, writing nothing.
+    """Load the images and compute the initial state, writing nothing; what ``shared`` has is not loaded or compiled again.
 
     Raises:
         UserError: images that can't be found, a batch larger than the training set, strides larger than the map.
