@@ -69,18 +69,21 @@ class Program:
         functools.update_wrapper(self, function)
         self._function, self._runs_once, self._jit_options = function, runs_once, jit_options
 
+    @property
+    def _options(self) -> dict[str, Any] | None:
+        return compiler_options(runs_once=self._runs_once)
+
     @cached_property
     def _as_xla_likes(self) -> Any:
         return jax.jit(self._function, **self._jit_options)
 
     @cached_property
     def _with_options(self) -> Any:
-        options = compiler_options(runs_once=self._runs_once)
-        return jax.jit(self._function, compiler_options=options, **self._jit_options)
+        return jax.jit(self._function, compiler_options=self._options, **self._jit_options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the function, compiled for these arguments."""
-        if not (is_deterministic() or self._runs_once) or _are_traced(arguments, named):
+        if self._options is None or _are_traced(arguments, named):
             return self._as_xla_likes(*arguments, **named)
         try:
             return self._with_options(*arguments, **named)
@@ -89,7 +92,7 @@ class Program:
 
     def lower(self, *arguments: Any, **named: Any) -> Any:
         """Return the function lowered for these arguments, for `compiled`."""
-        jitted = self._with_options if is_deterministic() or self._runs_once else self._as_xla_likes
+        jitted = self._as_xla_likes if self._options is None else self._with_options
         return jitted.lower(*arguments, **named)
 
 
