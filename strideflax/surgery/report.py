@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
 import jax
@@ -98,20 +98,14 @@ class SurgeryReport(Shown):
             is_new = path_name(path[:-1]) in redrawn or new.get(path) != shape
             paths[path] = None if is_new else path
         added = tuple(path for path in new if paths.get(path) is None)
+        report = cls(changes=tuple(changes), paths=paths, added=added, shapes=old)
         if before is None or after is None:
-            return cls(changes=tuple(changes), paths=paths, added=added, shapes=old)
+            return report
         with_macs = []
         for change in changes:
             macs = after.macs_within(change.site.path) if change.became else change.site.macs
-            with_macs.append(Change(**{**vars(change), "macs": macs}))
-        return cls(
-            changes=tuple(with_macs),
-            paths=paths,
-            added=added,
-            shapes=old,
-            macs_before=before.macs,
-            macs_after=after.macs,
-        )
+            with_macs.append(replace(change, macs=macs))
+        return replace(report, changes=tuple(with_macs), macs_before=before.macs, macs_after=after.macs)
 
     @property
     def replaced(self) -> tuple[Change, ...]:
