@@ -16,6 +16,8 @@ from strideflax.errors import UserError
 from strideflax.process import StoppedAtOnce
 from strideflax.sweep import engines
 from strideflax.sweep.pool import WorkerSlot, shares
+from strideflax.sweep.time_limit import TimeLimit
+from strideflax.sweep.worker import train_group
 from strideflax.training.run_folder import is_locked, read_json, read_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +193,27 @@ def test_runs_that_share_a_program_are_grouped(tmp_path):
     strided, pooled = ([run.folder for run in runs[first::2]] for first in (0, 1))
     assert engines.groups([run.folder for run in runs], 3) == [strided, pooled]
     assert engines.groups([run.folder for run in runs], 4) == [[*strided, pooled[0]], pooled[1:]]
+
+
+def test_where_a_group_s_process_died_the_run_in_hand_has_failed_and_those_behind_it_go_on(tmp_path):
+    runs = plan(tmp_path)
+    folders = [run.folder for run in runs]
+    assert engines._after_failure(folders, "its job failed") == folders[1:]
+    assert [run.status for run in runs] == ["failed", "waiting", "waiting"]
+    assert engines._after_failure(folders, "its job failed") == folders[2:], "what has a result is passed over"
+
+
+def test_a_group_begins_no_run_once_the_time_is_up(tmp_path):
+    runs = plan(tmp_path)
+    train_group([str(run.folder) for run in runs], stop_at=time.time())
+    assert [run.status for run in runs] == ["waiting"] * 3
+
+
+def test_jobs_of_slurm_are_cancelled_when_the_time_is_over(tmp_path):
+    runs, limit = plan(tmp_path), TimeLimit()
+    limit.end = time.time()
+    engines.slurm([run.folder for run in runs], lambda in_hand: None, cluster="local", group=2, limit=limit)
+    assert "finished" not in {run.status for run in runs}
 
 
 RAY = """
