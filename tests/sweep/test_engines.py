@@ -16,7 +16,6 @@ from strideflax.errors import UserError
 from strideflax.process import StoppedAtOnce
 from strideflax.sweep import engines
 from strideflax.sweep.pool import WorkerSlot, shares
-from strideflax.sweep.time_limit import TimeLimit
 from strideflax.sweep.worker import train_group
 from strideflax.training.run_folder import is_locked, read_json, read_metrics
 
@@ -207,13 +206,6 @@ def test_a_group_begins_no_run_once_the_time_is_up(tmp_path):
     runs = plan(tmp_path)
     train_group([str(run.folder) for run in runs], stop_at=time.time())
     assert [run.status for run in runs] == ["waiting"] * 3
-
-
-def test_jobs_of_slurm_are_cancelled_when_the_time_is_over(tmp_path):
-    runs, limit = plan(tmp_path), TimeLimit()
-    limit.end = time.time()
-    engines.slurm([run.folder for run in runs], lambda in_hand: None, cluster="local", group=2, limit=limit)
-    assert "finished" not in {run.status for run in runs}
 
 
 RAY = """
