@@ -1,4 +1,4 @@
-"""What a configuration and its images determine before the first step: the model, the compiled functions, the schedule."""
+"""What a configuration and its images determine before the first step: programs, plan, initial state, schedule."""
 
 from dataclasses import dataclass
 from typing import Any
