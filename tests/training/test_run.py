@@ -101,7 +101,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_if_nothing_had_happened(finished
     assert without_times(read_metrics(tmp_path / "run")) == without_times(read_metrics(finished))
 
 
-def test_the_average_of_weights_is_what_a_run_leaves(tiny, tmp_path):
+def test_the_average_of_weights_is_what_a_run_leaves_and_what_is_validated(tiny, tmp_path):
     config = tiny(
         **{
             "model.network": "resnet9", "model.stem.width": 4, "model.blocks": (0, 0), "model.strides": (2, 2),
@@ -111,8 +111,11 @@ def test_the_average_of_weights_is_what_a_run_leaves(tiny, tmp_path):
     )  # fmt: skip
     result = train(config, tmp_path / "run")
     run, dataset = restore_run(tmp_path / "run"), load_dataset(config.data)
-    losses = smoothed_cross_entropy(run.predict(dataset.test.images), dataset.test.labels, 0.0)
-    assert float(losses.mean()) == pytest.approx(result.test_loss, rel=1e-5)
+    told = {"test": result.test_loss, "val": read_metrics(tmp_path / "run")[-1]["val_loss"]}
+    for name, loss in told.items():
+        split = getattr(dataset, name)
+        losses = smoothed_cross_entropy(run.predict(split.images), split.labels, 0.0)
+        assert float(losses.mean()) == pytest.approx(loss, rel=1e-5)
 
 
 def test_several_steps_a_dispatch_change_nothing(finished, tiny, tmp_path):
