@@ -6,7 +6,9 @@ from typing import Any, NamedTuple, TypeAlias
 from flax import nnx
 from jax import Array
 
+from strideflax.model import MiniResNet
 from strideflax.operators.base import Downsample
+from strideflax.tracing.holders import path_name
 
 Path: TypeAlias = tuple[Any, ...]  # names of attributes and places in lists, from a model to one of its parts
 
@@ -35,8 +37,21 @@ def _noting(kind: type[Downsample]) -> type[Downsample]:
 
 
 def operator_sites(model: nnx.Module) -> dict[str, Downsample]:
-    """Return every operator in ``model`` with a stride above 1, by name, e.g. ``"stage2/block1/shortcut"``."""
-    return {_name(model, path): operator for path, operator in _operators(model)}
+    """Return every outermost operator in ``model`` with a stride above 1, by name, e.g. ``"stage2/block1/shortcut"``.
+
+    The stem's come first.
+    """
+    operators = {}
+    for path, module in nnx.iter_modules(model):
+        if isinstance(module, Downsample) and max(module.stride) > 1:
+            operators[path] = module
+    outermost = [path for path in operators if not _is_inside(path, operators)]
+    outermost.sort(key=lambda path: (path[:1] == ("blocks",), path))
+    short = [_name(model, path) for path in outermost]
+    sites = {}
+    for path, name in zip(outermost, short, strict=True):
+        sites[name if short.count(name) == 1 else path_name(path)] = operators[path]
+    return sites
 
 
 def site_arrivals(model: nnx.Module, x: Array) -> dict[str, Arrival]:
@@ -46,22 +61,11 @@ def site_arrivals(model: nnx.Module, x: Array) -> dict[str, Arrival]:
     """
     copy = nnx.merge(*nnx.split(model))
     arrivals: dict[str, Arrival] = {}
-    for path, operator in _operators(copy):
+    for name, operator in operator_sites(copy).items():
         operator.__class__ = _noting(type(operator))
-        operator._note = partial(arrivals.__setitem__, _name(copy, path))  # type: ignore[attr-defined]
+        operator._note = partial(arrivals.__setitem__, name)  # type: ignore[attr-defined]
     copy(x)
     return arrivals
-
-
-def _operators(model: nnx.Module) -> list[tuple[tuple[Any, ...], Downsample]]:
-    """Return the outermost downsampling operators with their paths, the stem's first."""
-    operators = {}
-    for path, module in nnx.iter_modules(model):
-        if isinstance(module, Downsample) and max(module.stride) > 1:
-            operators[path] = module
-    outermost = [path for path in operators if not _is_inside(path, operators)]
-    outermost.sort(key=lambda path: (path[0] == "blocks", path))
-    return [(path, operators[path]) for path in outermost]
 
 
 def _is_inside(path: Path, operators: dict[Path, Downsample]) -> bool:
@@ -69,21 +73,13 @@ def _is_inside(path: Path, operators: dict[Path, Downsample]) -> bool:
     return any(path[:end] in operators for end in range(len(path)))
 
 
-def _at(model: nnx.Module, path: Path) -> Any:
-    """Return what stands at ``path`` in ``model``."""
-    part: Any = model
-    for step in path:
-        part = part[step] if isinstance(step, int) else getattr(part, step)
-    return part
-
-
 def _name(model: nnx.Module, path: Path) -> str:
     """Return a site's name, e.g. "stage2/block1/reduction" for ``("blocks", 2, "reduction", "layers", 0)``.
 
-    A block stands by its own name, and a place in a list of layers is left out unless it is all that there is.
+    A block of ours stands by its own name, and a place in a list of layers is left out unless it is all that there is.
     """
     end = path.index("layers") if "layers" in path else 0
     steps = path[:end] if end > 0 else path
-    if steps[0] == "blocks":
-        steps = (_at(model, steps[:2]).name, *steps[2:])
-    return "/".join(str(step) for step in steps)
+    if isinstance(model, MiniResNet) and steps[:1] == ("blocks",):
+        steps = (model.blocks[steps[1]].name, *steps[2:])
+    return path_name(steps)

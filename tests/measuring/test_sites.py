@@ -27,6 +27,26 @@ def test_sites_are_the_outermost_operators_with_a_stride():
     }
 
 
+class Block(nnx.Module):
+    def __init__(self):
+        self.pools = nnx.Sequential(MaxPool(3, stride=2), MaxPool(3, stride=2))
+
+
+class NetOfBlocks(nnx.Module):
+    def __init__(self):
+        self.blocks = nnx.List([Block(), MaxPool(3, stride=2)])
+
+
+def test_blocks_without_a_name_and_operators_in_one_list_are_told_apart():
+    assert list(operator_sites(NetOfBlocks())) == ["blocks/0/pools/layers/0", "blocks/0/pools/layers/1", "blocks/1"]
+
+
+def test_an_operator_that_is_the_whole_model_is_its_site():
+    x = jnp.ones((1, 4, 4, 3))
+    assert list(operator_sites(MaxPool(3, stride=2))) == ["model"]
+    assert np.array_equal(site_arrivals(MaxPool(3, stride=2), x)["model"].x, x)
+
+
 def test_arrivals_are_what_each_operator_is_called_with_and_the_model_stays():
     net, x = Net(), jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, 8, 2)), jnp.float32)
     arrivals = jax.jit(lambda x: site_arrivals(net, x))(x)
