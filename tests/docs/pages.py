@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 FENCE = re.compile(r"^ *```(\S*)[^\n]*\n(.*?)^ *```", re.M | re.S)
 INLINE_CODE = re.compile(r"`([^`]+)`")
+NAME_OF_FILE = re.compile(r"# (\w+\.py)\n")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"\b(?:configs|docs|notebooks|strideflax|tests)/[\w./-]*\w")
 WRITTEN_BY_THE_BUILD = ("docs/generated/", "docs/_build/")
@@ -31,6 +32,15 @@ class Page:
     def blocks(self, language: str) -> list[str]:
         """Return the fenced blocks of one language."""
         return [body for found, body in FENCE.findall(self.text) if found == language]
+
+    def python_files(self) -> dict[str, str]:
+        """Return the files that the page shows whole, by name: the Python blocks whose first line is, e.g., ``# grid.py``."""
+        files = {}
+        for block in self.blocks("python"):
+            named = NAME_OF_FILE.match(block)
+            if named:
+                files[named.group(1)] = block
+        return files
 
     def prose(self) -> str:
         """Return the text without its fenced blocks."""
