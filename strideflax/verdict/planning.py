@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from strideflax.analysis.sequential import FIRST_LOOK
 from strideflax.config import ConfigError
 from strideflax.errors import UserError
 from strideflax.sweep.plan import SweepRun
@@ -39,7 +40,8 @@ def plan_study(study: Study, runner: Runner, clock: Clock, *, keep_epochs: bool)
         )
     speed = time_first_steps(study, runner, clock, steps_per_epoch)
     schedule = make_schedule(speed, clock.left, steps_per_epoch, config.epochs if keep_epochs else None)
-    planned = replace(study, config=with_epochs(config, schedule.epochs))
+    planned_pairs = max(schedule.pairs, FIRST_LOOK)
+    planned = replace(study, config=with_epochs(config, schedule.epochs), planned_pairs=planned_pairs)
     write_study(planned, config, schedule)
     return planned, schedule
 

@@ -37,6 +37,7 @@ def write_study(study: Study, asked: Config, schedule: Schedule) -> None:
         "config": study.config.to_dict(),
         "images": asdict(study.images),
         "schedule": asdict(schedule),
+        "planned_pairs": study.planned_pairs,
     }
     write_json(study.folder / RECORD, values)
 
@@ -56,6 +57,7 @@ def read_study(asked: Study) -> tuple[Study, Schedule]:
             operators=tuple(values["operators"]),
             folder=asked.folder,
             images=StudyImages(**values["images"]),
+            planned_pairs=values.get("planned_pairs"),
         )
         schedule = Schedule(**values["schedule"])
     except (KeyError, TypeError, ConfigError) as error:

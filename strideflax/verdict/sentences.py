@@ -33,7 +33,7 @@ def sentence(verdict: Verdict, images: StudyImages) -> str:
         return f"{where}{operator} is within half a point of {baseline}, {_signed_points(standing)}{cost}; {pairs}."
     if math.isnan(standing.low):
         return f"{where}{operator} can't be told from {baseline} yet: {pairs}, and an interval takes {FIRST_LOOK}."
-    if standing.pairs >= LAST_LOOK:
+    if len(verdict.differences) >= LAST_LOOK:
         end = ", the most that the rule allows"
     elif verdict.pairs_expected is not None:
         end = f"; about {verdict.pairs_expected} like these would tell"

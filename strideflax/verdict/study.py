@@ -56,7 +56,7 @@ class Verdict:
             return True
         if not self.learned:
             return not math.isnan(self.standing.low)  # as many pairs as an interval takes, and none has learned
-        return self.standing.outcome != UNDECIDED or self.standing.pairs + self.lost >= LAST_LOOK
+        return self.standing.outcome != UNDECIDED or len(self.differences) + self.lost >= LAST_LOOK
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,14 @@ class Study:
         operators: the baseline first.
         folder: the study's; its runs are in the folder ``runs`` there.
         images: what they are trained and tested on.
+        planned_pairs: how many there were to be; None until they are planned, and in studies older than this rule.
     """
 
     config: Config
     operators: tuple[str, ...]
     folder: Path
     images: StudyImages
+    planned_pairs: int | None = None
 
     @property
     def baseline(self) -> str:
@@ -133,8 +135,12 @@ class Study:
             operator=operator,
             baseline=self.baseline,
             differences=tuple(differences.tolist()),
-            standing=decide(differences, comparisons=comparisons, resolution=resolution),
-            pairs_expected=pairs_expected(differences, comparisons=comparisons, resolution=resolution),
+            standing=decide(
+                differences, comparisons=comparisons, resolution=resolution, planned_pairs=self.planned_pairs
+            ),
+            pairs_expected=pairs_expected(
+                differences, comparisons=comparisons, resolution=resolution, planned_pairs=self.planned_pairs
+            ),
             lost=lost,
             error=error,
             accuracy=float(means[1]),

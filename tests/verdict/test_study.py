@@ -1,11 +1,16 @@
 """Where operators stand by the runs in a study's folder."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from verdict.conftest import write_runs
 
 from strideflax.analysis.sequential import decide
 from strideflax.errors import UserError
+from strideflax.verdict.record import RECORD, read_study, write_study
+from strideflax.verdict.schedule import Schedule
 from strideflax.verdict.study import check_operators
 
 
@@ -69,6 +74,32 @@ def test_lost_pairs_are_counted_and_too_many_give_an_operator_up(study):
     assert (verdict.lost, verdict.error, verdict.standing.pairs, verdict.is_settled) == (3, "out of memory", 1, False)
     write_runs(study, "blur_pool", [None], first=4)
     assert study.verdict("blur_pool").is_settled
+
+
+def test_a_plan_decides_what_looks_of_one_level_would_not(study):
+    write_runs(study, "strided_conv", [0.50, 0.51, 0.52, 0.53, 0.54, 0.55])
+    write_runs(study, "blur_pool", [0.53, 0.56, 0.55, 0.58, 0.57, 0.60])
+    write_runs(study, "max_pool", [0.52, 0.57, 0.53, 0.60, 0.55, 0.57])
+    planned = replace(study, planned_pairs=6)
+    assert study.verdict("max_pool").standing.outcome == "undecided"
+    verdict = planned.verdict("blur_pool")
+    assert (verdict.standing.outcome, verdict.standing.pairs) == ("gain", 6)
+    undecided = planned.verdict("max_pool")
+    assert undecided.standing.low < 0 < undecided.standing.low + 0.02
+    assert undecided.pairs_expected is not None
+
+
+def test_a_study_goes_on_by_the_rule_that_it_began_with(study):
+    """Studies of the time before plans were part of the rule have no planned pairs in their record."""
+    study.folder.mkdir()
+    planned = replace(study, planned_pairs=6)
+    write_study(planned, study.config, Schedule(epochs=1.0, steps=10, pairs=6, pair_seconds=1.0))
+    assert read_study(study)[0].planned_pairs == 6
+    record = study.folder / RECORD
+    values = json.loads(record.read_text())
+    del values["planned_pairs"]
+    record.write_text(json.dumps(values))
+    assert read_study(study)[0].planned_pairs is None
 
 
 def test_the_last_look_settles_even_if_pairs_were_lost(study):
