@@ -150,7 +150,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "windows": windows_table,
     "shapes": lambda: study_table(read("shapes")),
     "output_strides": stride_tables.output_stride_table,
-    "mask_operators": stride_tables.operators_table,
+    "mask_operators": lambda: stride_tables.operators_table("segment_scenes", stride_tables.SCENES),
     "stride_choices": stride_tables.choices_table,
 }
 

@@ -11,7 +11,7 @@ BOUNDARY = "segmentation.boundary_score.1_px"
 SMALL = "segmentation.objects.small.recall"
 OUTPUT_STRIDE, WAY, NET = "output_stride", "way", "net"
 BY_STRIDES, BY_DILATION = "strides", "dilation"
-OPERATORS = ("blur_pool", "max_pool")
+OPERATORS = ("blur_pool", "max_pool", "avg_pool")
 
 
 def read_study(runs: pd.DataFrame) -> pd.DataFrame:
@@ -55,6 +55,12 @@ def cell(runs: pd.DataFrame, output_stride: int, decoder: str) -> pd.DataFrame:
     """Return the runs without dilation that have this output stride and decoder."""
     same = (runs[OUTPUT_STRIDE] == output_stride) & (runs["model.decoder"] == decoder)
     return runs[same & (runs[WAY] == BY_STRIDES)]
+
+
+def gains(runs: pd.DataFrame, output_stride: int, decoder: str, value: str) -> pd.DataFrame:
+    """Return the gains in ``value`` over the strided net, in pairs of a seed, by `NET`; see `statistics.compare_paired`."""
+    known = cell(runs, output_stride, decoder).dropna(subset=[value])
+    return statistics.compare_paired(known, BASELINE, NET, value).set_index(NET)
 
 
 def gains_of_classification() -> dict[str, pd.DataFrame]:

@@ -1,14 +1,20 @@
 """The tables of ``RESULTS.md`` on masks and on where strides stand, from the shipped runs."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 import stride_study as study
 from stride_choices import CHOICES, compare
 from table_cells import gain, table
 
-from strideflax import results, statistics
+from strideflax import results
 from strideflax.analysis.ablation import BASELINE
 
-SETTINGS = {  # output stride, decoder and score of each column of gains
+MISSING = "–"
+SMALL = "recall of objects under 64 px"
+# Output stride, decoder and score of each column of gains.
+SCENES = {
+    "output stride 4": (4, "resize", study.IOU),
     "output stride 8": (8, "resize", study.IOU),
     "output stride 16": (16, "resize", study.IOU),
     "output stride 8, U-Net": (8, "unet", study.IOU),
@@ -34,7 +40,7 @@ def output_stride_table() -> str:
             cells.append(_mean_and_step(curve, output_stride, value))
         rows.append([*cells, _macs(by_strides, output_stride), _macs(by_dilation, output_stride)])
     halvings = [gain(vars(study.per_halving(curve, value))) for curve, value in columns]
-    names = ["mean IoU", "boundary F within 1 px", "recall of objects under 64 px", "mean IoU by dilation"]
+    names = ["mean IoU", "boundary F within 1 px", SMALL, "mean IoU by dilation"]
     head = ["output stride", *names, "MACs", "by dilation"]
     return table(head, [*rows, ["each doubling", *halvings, "", ""]])
 
@@ -50,21 +56,23 @@ def _macs(curve: pd.DataFrame, output_stride: int) -> str:
     return f"{curve.loc[curve[study.OUTPUT_STRIDE] == output_stride, 'macs'].iloc[0] / 1e6:.1f} M"
 
 
-def operators_table() -> str:
-    """Return a Markdown table: one row per operator and place, with its gains over the strided net."""
-    runs = study.read_study(results.shipped("segment_scenes"))
-    head, first, columns = ["operator"], [f"`{BASELINE}`"], []
-    for name, (output_stride, decoder, value) in SETTINGS.items():
+def operators_table(name: str, columns: Mapping[str, tuple[int, str, str]]) -> str:
+    """Return a Markdown table: one row per operator and place of the study ``name``, with its gains over the strided net.
+
+    ``columns`` holds an output stride, a decoder and a score by heading.
+    """
+    runs = study.read_study(results.shipped(name))
+    strided, gains = [], []
+    for output_stride, decoder, value in columns.values():
         cell = study.cell(runs, output_stride, decoder)
-        head.append(name)
-        first.append(_percent(cell.loc[cell[study.NET] == BASELINE, value].mean()))
-        columns.append(statistics.compare_paired(cell, BASELINE, study.NET, value).set_index(study.NET))
+        strided.append(_percent(cell.loc[cell[study.NET] == BASELINE, value].mean()))
+        gains.append(study.gains(runs, output_stride, decoder, value))
     macs = study.cell(runs, 8, "resize").groupby(study.NET)["macs"].first()
-    rows = [[*first, "1.00"]]
-    for net in sorted(columns[0].index):
-        gains = [gain(column.loc[net]) for column in columns]
-        rows.append([_in_words(net), *gains, f"{macs[net] / macs[BASELINE]:.2f}"])
-    return table([*head, "MACs at 8"], rows)
+    rows = [[f"`{BASELINE}`", *strided, "1.00"]]
+    for net in macs.index.drop(BASELINE):
+        cells = [gain(column.loc[net]) if net in column.index else MISSING for column in gains]
+        rows.append([_in_words(net), *cells, f"{macs[net] / macs[BASELINE]:.2f}"])
+    return table(["operator", *columns, "MACs at 8"], rows)
 
 
 def choices_table() -> str:

@@ -50,21 +50,22 @@ def draw_masks(image: NDArray, pictures: Mapping[str, NDArray], palette: NDArray
     return figure
 
 
-def draw_curves(lines: Mapping[str, Mapping[int, Interval]], unit: str) -> Figure:
-    """Draw lines by name, each a value with its interval per output stride; the first is dashed."""
-    figure, axes = one_panel(3.4, width=6)
+def draw_curves(lines: Mapping[str, Mapping[int, Interval]], unit: str, reference: str | None = None) -> Figure:
+    """Draw lines by name, each a value with its interval per output stride; the one called ``reference`` is grey and dashed."""
+    figure, axes = one_panel(3.4, width=7.5)
+    colours = iter(COLOURS)
     for index, (name, values) in enumerate(lines.items()):
         strides = np.log2(list(values)) + 0.03 * index  # so that bars do not cover each other
-        colour = GREY if index == 0 else COLOURS[index - 1]
+        style, colour = ("--", GREY) if name == reference else ("-o", next(colours))
         middles = [value.middle for value in values.values()]
-        axes.plot(strides, middles, "--" if index == 0 else "-o", color=colour, markersize=5, label=name)
+        axes.plot(strides, middles, style, color=colour, markersize=5, label=name)
         lows, highs = [value.low for value in values.values()], [value.high for value in values.values()]
         axes.vlines(strides, lows, highs, color=colour)
     ticks = sorted({stride for values in lines.values() for stride in values})
     axes.set_xticks(np.log2(ticks), [str(stride) for stride in ticks])
     axes.set(xlabel="output stride", ylabel=unit)
     axes.grid(axis="y", color="#e6e6e6")
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
 

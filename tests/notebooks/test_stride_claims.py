@@ -4,7 +4,18 @@ import pytest
 from drawing.claim_figures import through_coarse_map
 from drawing.network_costs import inspect_strides, macs_by_part
 from stride_choices import Choice, compare
-from stride_study import NET, OUTPUT_STRIDE, WAY, curve, per_halving, read_study, steps
+from stride_study import (
+    BOUNDARY,
+    NET,
+    OUTPUT_STRIDE,
+    SMALL,
+    WAY,
+    curve,
+    gains,
+    per_halving,
+    read_study,
+    steps,
+)
 
 from strideflax.config_file import read_sweep
 from strideflax.measuring.overlap import boundary_score
@@ -68,6 +79,24 @@ def test_a_halving_costs_what_the_values_fall_by_in_each_seed():
     assert by_dilation.difference == pytest.approx((-0.1 - 0.2) / 2)
 
 
+def test_operators_are_compared_in_pairs_of_a_seed():
+    rows = []
+    for seed in (1, 0):  # the order of runs does not matter
+        for decoder, operator, score in (
+            ("resize", "strided_conv", 0.5),
+            ("resize", "blur_pool", 0.6 + 0.1 * seed),
+        ):
+            rows.append(
+                {"seed": seed, "model.decoder": decoder, "model.downsample": operator, "score": score + seed / 8}
+            )
+    usual = {"model.stem.stride": 2, "model.placement": "after", "model.output_stride": None}
+    runs = read_study(pd.DataFrame(rows).assign(**usual, **{"model.strides": [(1, 2, 2)] * 4}))
+    found = gains(runs, 8, "resize", "score")
+    assert list(found.index) == ["blur_pool, after"]
+    assert found.loc["blur_pool, after", "difference"] == pytest.approx((0.1 + 0.2) / 2)
+    assert found.loc["blur_pool, after", "pairs"] == 2
+
+
 def test_a_choice_is_compared_in_pairs_and_a_run_that_is_twice_is_refused():
     usual = {
         "model.downsample": "strided_conv",
@@ -97,6 +126,7 @@ def test_the_shipped_runs_are_those_of_the_commands():
     scenes = shipped("segment_scenes")
     assert set(scenes["config_fingerprint"]) == fingerprints("configs/segment_study.py:hour")
     assert len(scenes) == scenes["config_fingerprint"].nunique()
+    assert not scenes[[BOUNDARY, SMALL]].isna().any(axis=None)
     choices = shipped("stride_choices_shapes")
     known = fingerprints(*(f"configs/{name}.py:quick" for name in ("stride_place", "stem", "alignment", "asymmetric")))
     assert fingerprints("configs/stride_place.py:quick") <= set(choices["config_fingerprint"]) <= known
