@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 
+def user_path(text: str) -> Path:
+    """Return ``text`` as a path with ``~`` and ``~name`` as a shell has them; where no such user is known it stays as it is."""
+    return Path(os.path.expanduser(text))
+
+
 def cache_folder() -> Path:
     """Return the user's cache: $STRIDEFLAX_CACHE, or ``~/.cache/strideflax``."""
-    return Path(os.path.expanduser(os.environ.get("STRIDEFLAX_CACHE") or "~/.cache/strideflax"))
+    return user_path(os.environ.get("STRIDEFLAX_CACHE") or "~/.cache/strideflax")
 
 
 def write_whole(path: Path, *parts: bytes | memoryview, durable: bool = True) -> None:

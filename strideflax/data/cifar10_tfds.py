@@ -20,6 +20,7 @@ from strideflax.data.cache import cached
 from strideflax.data.cifar import Arrays, read_archive
 from strideflax.data.cifar_layout import CIFAR10, SIDE
 from strideflax.errors import DataError, one_line
+from strideflax.files import user_path
 
 URL = CIFAR10.url
 CONNECT_SECONDS = 5.0
@@ -28,7 +29,7 @@ BLOCK = 5000
 
 def tfds_folder() -> Path:
     """Return tensorflow-datasets' own folder: $TFDS_DATA_DIR, or ``~/tensorflow_datasets``."""
-    return Path(environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return user_path(environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def manual_archive(data_dir: Path) -> Path:

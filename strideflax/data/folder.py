@@ -1,12 +1,11 @@
 """A user's folder of images, one folder per class, as a data set."""
 
-from pathlib import Path
-
 from strideflax.config import DataConfig
 from strideflax.data.encoded_images import EncodedImages, ImageProgress
 from strideflax.data.folder_layout import read_layout
 from strideflax.data.own_images import OwnImages, decode_own_images
 from strideflax.errors import DataError
+from strideflax.files import user_path
 
 
 def read_folder(config: DataConfig, progress: ImageProgress) -> OwnImages:
@@ -15,9 +14,9 @@ def read_folder(config: DataConfig, progress: ImageProgress) -> OwnImages:
     Raises:
         DataError: no folder, one that is arranged in another way, or files that can't be read; one line.
     """
-    if config.dir is None:
+    if not config.dir:
         raise DataError("config.data.name is 'folder', so --config.data.dir=DIR must name a folder of class folders")
-    root = Path(config.dir).expanduser().absolute()
+    root = user_path(config.dir).absolute()
     layout = read_layout(root)
     paths = [file.path for file in layout.files]
     files = EncodedImages(

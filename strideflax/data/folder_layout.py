@@ -1,6 +1,7 @@
 """Which images a folder of class folders holds: by class, and by split where it has ``train``, ``val`` and ``test``."""
 
 import os
+import stat
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +113,12 @@ def _contents(folder: Path) -> _Contents:
 
 def _is_folder(path: Path) -> bool:
     try:
-        return path.stat() and path.is_dir()
+        mode = path.stat().st_mode
     except OSError as error:  # a link to nowhere or to itself, no permission
         raise DataError(f"{path} can't be read: {error.strerror}") from None
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):  # a pipe would be read for ever
+        raise DataError(f"{path} is neither a file nor a folder, expected images in class folders")
+    return stat.S_ISDIR(mode)
 
 
 def _split_folders(folders: list[Path]) -> dict[str, Path]:
@@ -127,6 +131,10 @@ def _split_folders(folders: list[Path]) -> dict[str, Path]:
         if split is not None:
             splits[split] = path
     if "train" not in splits:
+        if splits and len(splits) == len(folders) and any(_contents(path).folders for path in folders):
+            raise DataError(
+                f"{folders[0].parent} has {' and '.join(path.name for path in folders)} alone, expected train too"
+            )
         return {}
     others = [path for path in folders if path not in splits.values()]
     if others:
@@ -171,8 +179,9 @@ def _class_files(folder: Path | None) -> list[Path]:
 def _deeper_root(folder: Path) -> Path | None:
     """Return ``folder`` if it looks like the folder of class folders itself, as in an archive that was unpacked into one."""
     inside = _contents(folder)
-    has_images = any(_contents(path).files for path in inside.folders)
-    return folder if len(inside.folders) > 1 and has_images and not inside.files else None
+    is_split = any(SPLITS.get(path.name.lower()) == "train" for path in inside.folders)
+    has_images = len(inside.folders) > 1 and any(_contents(path).files for path in inside.folders)
+    return folder if is_split or (has_images and not inside.files) else None
 
 
 def _shown(name: str) -> str:

@@ -12,6 +12,7 @@ from strideflax.data.dataset import Split
 from strideflax.data.mask_folder import MaskedImages, read_masked_images
 from strideflax.data.splitting import shuffled
 from strideflax.errors import DataError
+from strideflax.files import user_path
 
 # The masks of the SegNet tutorial (Badrinarayanan et al. 2017) on CamVid (Brostow, Fauqueur and Cipolla 2009).
 CAMVID_CLASSES = (
@@ -67,12 +68,12 @@ MASKED_SOURCES: dict[str, Callable[[DataConfig], MaskedSource]] = {
 
 
 def _place(config: DataConfig) -> Path:
-    if config.dir is None:
+    if not config.dir:
         raise DataError(
             f"config.data.name is {config.name!r}, so --config.data.dir=DIR must name a folder or an archive with train/images "
             "and train/labels"
         )
-    return Path(config.dir).expanduser()
+    return user_path(config.dir)
 
 
 def _from_pairs(config: DataConfig, found: MaskedImages) -> MaskedSource:

@@ -12,6 +12,7 @@ from strideflax.data.image_decoding import perceptual_hash
 from strideflax.data.own_images import OwnImages
 from strideflax.data.resize import resized
 from strideflax.errors import DataError, one_line
+from strideflax.files import user_path
 from strideflax.wording import counted
 
 # Where each split's images and labels are, by this project's names, as MedMNIST has them, or by Keras's; "" is not split yet.
@@ -38,7 +39,7 @@ def read_npz(config: DataConfig, progress: ImageProgress) -> OwnImages:
     Raises:
         DataError: no such file, none of ``.npz``, or arrays of another kind; one line.
     """
-    path = Path(config.name).expanduser()
+    path = user_path(config.name)
     try:
         arrays = _arrays(path)
     except DataError:
@@ -83,6 +84,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                 if "allow_pickle" not in str(error):
                     raise
                 raise DataError(f"{name} in {path} holds Python objects; expected plain arrays") from None
+            if not isinstance(arrays[name], np.ndarray):
+                del arrays[name]  # another file in the archive, which NumPy gives as bytes
     return arrays
 
 

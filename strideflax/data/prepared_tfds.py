@@ -12,6 +12,7 @@ from strideflax.data.encoded_images import EncodedImages, ImageProgress
 from strideflax.data.folder_layout import SPLITS
 from strideflax.data.own_images import OwnImages, decode_own_images
 from strideflax.errors import DataError, one_line
+from strideflax.files import user_path
 from strideflax.wording import counted
 
 BLOCK = 1000  # records read at once
@@ -28,7 +29,7 @@ def read_prepared_set(config: DataConfig, progress: ImageProgress) -> OwnImages:
         DataError: it is not prepared, in another format, or has not one image and one class per record; one line.
     """
     name = config.name.removeprefix(TFDS_PREFIX)
-    folder = _version_folder(Path(config.dir).expanduser() if config.dir else tfds_folder(), name)
+    folder = _version_folder(user_path(config.dir) if config.dir else tfds_folder(), name)
     try:
         sources, image_key, label_key, classes = _open(folder)
     except DataError:

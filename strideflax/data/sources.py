@@ -1,7 +1,6 @@
 """Where a data set's images come from, by its name, before they are split."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from strideflax.config import NPZ_SUFFIX, TFDS_PREFIX, DataConfig
@@ -16,6 +15,7 @@ from strideflax.data.npz_arrays import read_npz
 from strideflax.data.own_images import OwnImages
 from strideflax.data.prepared_tfds import read_prepared_set
 from strideflax.errors import DataError
+from strideflax.files import user_path
 
 # Copies whose pixels are not the official ones, by the fingerprint of their training and test images: results say so.
 KNOWN_COPIES = {"d775787a552c": "CIFAR-10 (JPEG re-encoded)"}
@@ -34,7 +34,7 @@ class Source(NamedTuple):
 def cifar10_source(config: DataConfig) -> Source:
     """Return CIFAR-10 from the folder that ``config`` names, or from tensorflow-datasets."""
     if config.dir:
-        arrays, description = read_cifar(Path(config.dir).expanduser())
+        arrays, description = read_cifar(user_path(config.dir))
     else:
         arrays, description = read_tfds(tfds_folder())
     return _cifar_source(config, CIFAR10, arrays, description)
@@ -42,12 +42,12 @@ def cifar10_source(config: DataConfig) -> Source:
 
 def cifar100_source(config: DataConfig) -> Source:
     """Return CIFAR-100 with its fine labels from the folder that ``config`` names."""
-    if config.dir is None:
+    if not config.dir:
         raise DataError(
             f"config.data.name is 'cifar100', so --config.data.dir=DIR must name a folder with {CIFAR100.archives[0]} (from "
             f"{CIFAR100.url}) or {CIFAR100.folders['.bin']}"
         )
-    arrays, description = read_cifar(Path(config.dir).expanduser(), CIFAR100)
+    arrays, description = read_cifar(user_path(config.dir), CIFAR100)
     return _cifar_source(config, CIFAR100, arrays, description)
 
 

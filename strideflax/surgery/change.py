@@ -19,6 +19,7 @@ from strideflax.surgery.convolutions import (
     give_back_stride,
     has_own_rule,
     install,
+    is_stacked,
     kind_before,
     redraw,
     small_map_pads,
@@ -45,7 +46,8 @@ class Plan:
     """What to put where.
 
     Attributes:
-        is_stacked: the model holds weights of several networks, as `flax.nnx.vmap` over a constructor makes them.
+        is_stacked: the model holds weights of several layers in one, as `flax.nnx.vmap` over a constructor makes them; whether
+            a pool beside them is one of several, nothing tells.
         redrawn: paths of modules whose weights are new.
     """
 
@@ -79,14 +81,14 @@ class Plan:
         """Whether convolutions have their stride back."""
         return self.entry.main.convolves
 
-    def build(self, features: int, stride: tuple[int, ...], *, shortcut: bool = False) -> Downsample:
-        """Return the operator for a map of ``features`` channels."""
+    def build(self, features: int, stride: tuple[int, ...], *, is_stacked: bool, shortcut: bool = False) -> Downsample:
+        """Return the operator for a map of ``features`` channels; ``is_stacked``: where weights are those of several."""
         kind = self.entry.on_shortcut if shortcut else self.entry.main
         if kind.strides is not None and not set(stride) <= set(kind.strides):
             raise CannotReplaceError(f"{self.name} takes strides of {', '.join(map(str, kind.strides))}")
         options: dict[str, Any] = {"window": self.window} if kind.default_window is not None else {}
         layer = kind(features, stride=stride, padding=self.padding, axes=len(stride), rngs=self.rngs, **options)
-        if self.is_stacked and jax.tree.leaves(nnx.state(layer)):
+        if is_stacked and jax.tree.leaves(nnx.state(layer)):
             raise CannotReplaceError(f"{self.name} has variables, and the model's are stacked: {STACKED}")
         return layer
 
@@ -126,7 +128,8 @@ def _change_conv(conv: nnx.Conv, site: Site, plan: Plan, traced: Trace | None) -
         return Change(site=site, became=plan.name, scale=1 / before.constant_gain)
     after = plan.placement == "after" and not site.is_projection
     features = conv.out_features if after else conv.in_features
-    layer = plan.build(features, site.stride, shortcut=site.is_projection)
+    stacked = is_stacked(conv)  # other layers of the model may be, as those that nnx.scan goes through
+    layer = plan.build(features, site.stride, shortcut=site.is_projection, is_stacked=stacked)
     fits = layer.out_features == features
     if not fits and after:
         raise CannotReplaceError(
@@ -139,7 +142,7 @@ def _change_conv(conv: nnx.Conv, site: Site, plan: Plan, traced: Trace | None) -
     if kind is not ConvThenDownsample and site.is_projection and _is_unpadded(conv):
         kind = DownsampleThenConv  # the same values as with the filter on the large map
     redrawn = not fits or not plan.keep_weights
-    if redrawn and plan.is_stacked:
+    if redrawn and stacked:
         raise CannotReplaceError(f"its weights would be drawn anew, and the model's are stacked: {STACKED}")
     _check_conv(conv, layer, kind, site, traced)
     shift = _conv_shift(conv, layer, site, kind)
@@ -238,7 +241,7 @@ def _change_operator(model: nnx.Module, old: Downsample, site: Site, plan: Plan,
 
 def _fitting(plan: Plan, features: int, stride: tuple[int, ...]) -> Downsample:
     """Return the operator, if as many channels go out as come in."""
-    layer = plan.build(features, stride)
+    layer = plan.build(features, stride, is_stacked=plan.is_stacked)
     if layer.out_features != features:
         raise CannotReplaceError(f"{plan.name} makes {layer.out_features} of {features} channels, which does not fit")
     return layer

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from flax import nnx
 
 from strideflax.operators.base import Downsample, check_rngs
-from strideflax.operators.geometry import per_axis
+from strideflax.operators.geometry import is_int
 from strideflax.operators.table import Operator, operator_entry
 from strideflax.surgery.change import Plan, change_site
 from strideflax.surgery.convolutions import is_stacked
@@ -64,7 +64,8 @@ def replace_downsampling(
     """
     check_module(model)
     check_rngs(rngs)
-    per_axis(min_channels, 1, "min_channels", 0)
+    if not is_int(min_channels) or min_channels < 0:
+        raise ValueError(f"min_channels must be an int >= 0, got {min_channels!r}")
     plan = Plan(_entry(operator), placement, window, padding, keep_weights, rngs, is_stacked(model))
     old_paths = state_paths(model)
     new = nnx.clone(model)

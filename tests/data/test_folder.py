@@ -282,6 +282,28 @@ def unpacked_into_a_folder(root):
     )
 
 
+def splits_unpacked_into_a_folder(root):
+    inside = root / "archive" / "Train"
+    inside.mkdir(parents=True)
+    (root / "cat").rename(inside / "cat")
+    (root / "dog").rename(inside / "dog")
+    return "holds the folder 'Train', nested too deep: expected the images of one class; are the class folders in " + (
+        "--config.data.dir={root}/archive?"
+    )
+
+
+def no_training_images(root):
+    (root / "test").mkdir()
+    (root / "cat").rename(root / "test" / "cat")
+    (root / "dog").rename(root / "test" / "dog")
+    return "{root} has test alone, expected train too"
+
+
+def a_pipe(root):
+    os.mkfifo(root / "cat" / "pipe.png")
+    return "{root}/cat/pipe.png is neither a file nor a folder"
+
+
 def breeds_in_a_class(root):
     write(root / "cat" / "siamese" / "1.png", picture(77))
     return "{root}/cat holds the folder 'siamese', nested too deep: expected the images of one class"
@@ -343,7 +365,8 @@ def only_text(root):
 
 
 MISTAKES = [
-    no_folder, a_file, empty, images_alone, one_class, one_image, empty_class, unpacked_into_a_folder, breeds_in_a_class,
+    no_folder, a_file, empty, images_alone, one_class, one_image, empty_class, unpacked_into_a_folder,
+    splits_unpacked_into_a_folder, no_training_images, a_pipe, breeds_in_a_class,
     images_beside_folders, a_loop, a_link_to_itself, a_link_to_nowhere, a_folder_beside_splits, two_names_of_one_split,
     a_class_that_is_only_tested, images_and_masks, only_text,
 ]  # fmt: skip
@@ -357,6 +380,18 @@ def test_each_mistake_is_answered_in_one_line(root, make):
     assert expected in str(refused.value)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("", "--config.data.dir=DIR must name a folder"),
+        ("~nobody-here/pets", "there is no folder .*/~nobody-here/pets"),
+    ],
+)
+def test_a_folder_that_is_not_named_or_of_an_unknown_user(place, expected):
+    with pytest.raises(DataError, match=expected):
+        load_dataset(DataConfig(name="folder", dir=place))
 
 
 NOBODY = 65534

@@ -1,5 +1,7 @@
 """Arrays in an .npz file: which keys, and what is said of others."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -113,6 +115,20 @@ def test_a_file_that_is_none(tmp_path):
             path.write_bytes(content)
         with pytest.raises(DataError, match=expected):
             load_dataset(DataConfig(name=str(path)))
+
+
+def test_other_files_in_the_archive_are_passed_over(tmp_path):
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", b"no array")
+        archive.writestr("labels", b"text")
+    with pytest.raises(DataError, match="holds nothing; expected train_images"):
+        load_dataset(DataConfig(name=str(path)))
+    arrays = {"images": np.zeros((8, 9, 9), np.uint8), "labels": np.arange(8) % 2}
+    np.savez(path, **arrays)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("test_images", b"text")
+    assert len(load_dataset(DataConfig(name=str(path))).test) == 2
 
 
 def test_validation_images_of_the_file_stay_and_near_duplicates_are_split_off_whole(arrays, load):

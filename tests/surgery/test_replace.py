@@ -364,6 +364,23 @@ def test_an_ensemble_by_vmap():
         assert report.left[0].reason.endswith("the model's are stacked: replace within the function that nnx.vmap maps")
 
 
+class Scanned(nnx.Module):
+    """A stem of its own before two layers whose weights are stacked, as those that `nnx.scan` goes through."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.stem = nnx.Conv(3, 3, (3, 3), strides=2, rngs=rngs)
+        layer = nnx.vmap(lambda key: nnx.Conv(3, 3, (3, 3), strides=2, rngs=nnx.Rngs(key)))
+        self.layers = layer(jax.random.split(rngs(), 2))
+
+
+def test_a_layer_beside_stacked_ones_learns():
+    model = nnx.eval_shape(lambda: Scanned(rngs=nnx.Rngs(0)))
+    new, report = replace_downsampling(model, "gem_pool", rngs=nnx.Rngs(1))
+    assert [change.site.path for change in report.replaced] == ["stem"]
+    assert new.stem.downsample.log_p.shape == (3,)
+    assert "the model's are stacked" in report.left[0].reason
+
+
 def test_where_and_min_channels_choose():
     model = nets.made(nets.ResNet)
 
