@@ -377,7 +377,7 @@ def test_a_layer_beside_stacked_ones_learns():
     model = nnx.eval_shape(lambda: Scanned(rngs=nnx.Rngs(0)))
     new, report = replace_downsampling(model, "gem_pool", rngs=nnx.Rngs(1))
     assert [change.site.path for change in report.replaced] == ["stem"]
-    assert new.stem.downsample.log_p.shape == (3,)
+    assert new.stem.downsample.log_p.ndim == 0  # as of one layer
     assert "the model's are stacked" in report.left[0].reason
 
 
