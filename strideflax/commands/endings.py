@@ -99,6 +99,10 @@ def prepare_files() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w")
     if sys.stdout.isatty():
         sys.stdout = terminal_output(1)
+    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # as standard error: not every encoding holds every file's name
     if sys.stderr.isatty():
         sys.stderr = terminal_output(2)
 

@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 from jax.tree_util import Partial
 
-from strideflax.measuring.checks import check_count, check_function, check_images
+from strideflax.measuring.checks import check_count, check_function, check_images, check_result
 from strideflax.programs import Program
 
 ImageFunction: TypeAlias = Callable[[Array], Array]  # images [batch, height, width, channels] -> [batch, ...]
@@ -68,7 +68,8 @@ def in_batches(
         progress: told the number of images done.
 
     Raises:
-        ValueError: no images, an array that is not four-dimensional, or a batch size under 1.
+        ValueError: no images, an array that is not four-dimensional, a batch size under 1, or a function that returns something
+            else than an array with a row for each image.
     """
     check_images(images)
     check_count("batch_size", batch_size)
@@ -86,6 +87,7 @@ def in_batches(
     for start in range(0, count, batch_size):
         batch = pad_batch(images[start : start + batch_size], batch_size)
         result = _apply(function, jax.device_put(batch))
+        check_result(result, batch_size)
         if ahead:
             fetch()
         ahead.append(result)

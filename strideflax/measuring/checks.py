@@ -32,6 +32,14 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
         raise ValueError(f"{name} must be an int >= {least}, got {value!r}")
 
 
+def check_result(result: Any, count: int) -> None:
+    """Raise ValueError unless ``result``, of a function of ``count`` images, is an array with a row for each."""
+    shape = getattr(result, "shape", None)
+    if shape is None or shape[:1] != (count,):
+        got = f"a {type(result).__name__}" if shape is None else f"shape {list(shape)}"
+        raise ValueError(f"what is measured must return one array [n, ...] of n images, got {got} of {count}")
+
+
 def check_labels(labels: np.ndarray, count: int) -> None:
     """Raise ValueError unless ``labels`` holds ``count`` classes, whole numbers from 0."""
     labels = np.asarray(labels)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from strideflax.errors import UserError
@@ -56,6 +57,7 @@ def corruption_errors(
     Raises:
         ValueError: images of another type or shape, or labels that are not one whole number per image.
     """
+    check_images(images, labels)
     pixels = _as_bytes(images)
     errors: dict[str, dict[str, float]] = {}
     for i, name in enumerate(CORRUPTIONS):
@@ -70,12 +72,18 @@ def corruption_errors(
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
-    """Return float images from 0 to 1 as uint8, and others as they are.
+    """Return float images from 0 to 1 as uint8, and uint8 as they are.
 
     Raises:
-        ValueError: floats of another range, as images have that are normalised already.
+        ValueError: another type or number of channels, or floats of another range, as images have that are normalised already.
     """
-    if not np.issubdtype(np.asarray(images).dtype, np.floating):
+    is_float = jnp.issubdtype(images.dtype, jnp.floating)  # NumPy does not count bfloat16 among them
+    if not (is_float or images.dtype == np.uint8) or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            "images must be uint8, or floats from 0 to 1, [n, height, width, 1 or 3] to be corrupted, got "
+            f"{images.dtype} {list(images.shape)}"
+        )
+    if not is_float:
         return images
     low, high = float(np.min(images)), float(np.max(images))
     if not 0 <= low <= high <= 1:

@@ -1,5 +1,6 @@
 """Every command, ended in every way. What takes long is in tests/reliability/test_endings.py, with ``--long``."""
 
+import io
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from commands.endings import CASES, CLOSED_PIPE, LOADING, ROOT, Terminal, check_quiet, fill, make_run
 
 from strideflax.__main__ import main
-from strideflax.commands import command_line
+from strideflax.commands import command_line, endings
 
 SECONDS_TO_END = 20
 STOPPING = "stopping; press Ctrl-C again to stop at once"
@@ -194,6 +195,16 @@ def test_a_signal_that_was_ignored_at_the_start_stays_so(number: signal.Signals)
     working.terminate()
     working.communicate(timeout=15)
     assert working.returncode == 128 + signal.SIGTERM
+
+
+def test_names_that_standard_output_cannot_hold_are_escaped(monkeypatch):
+    for encoding, shown in (("ascii", b"a\\xfc\\udcff"), ("utf-8", b"a\xc3\xbc\\udcff")):
+        bytes_out = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(bytes_out, encoding))
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        endings.prepare_files()
+        print("aü\udcff", end="", flush=True)
+        assert bytes_out.getvalue() == shown
 
 
 def test_two_threads_that_hear_a_signal_say_so_once():

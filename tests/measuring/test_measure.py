@@ -91,6 +91,7 @@ def test_floats_are_corrupted_as_bytes_are():
 
     bytes_found = measure.robustness(of_bytes, BYTES[:2], LABELS[:2])
     assert measure.robustness(of_floats, FLOATS[:2], LABELS[:2]) == bytes_found
+    assert measure.robustness(of_floats, FLOATS[:2].astype(jnp.bfloat16), LABELS[:2]).keys() == bytes_found.keys()
     with pytest.raises(ValueError, match="must be from 0 to 1 to be corrupted, got -1 to 1; normalise inside predict"):
         measure.robustness(of_floats, 2 * FLOATS - 2 * FLOATS.max() + 1, LABELS)
 

@@ -30,6 +30,32 @@ def test_errors_under_corruptions_and_their_means():
     assert reports[-1] == (50, 50)
 
 
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ([[[[0.0]]]], "must be an array"),
+        (np.zeros((0, 8, 8, 3), np.float32), "none of them 0"),
+        (np.zeros((2, 8, 8, 3), np.int32), "must be uint8, or floats from 0 to 1, .* got int32"),
+        (np.zeros((2, 8, 8, 4), np.float32), r"got float32 \[2, 8, 8, 4\]"),
+    ],
+)
+def test_what_cannot_be_corrupted(images, expected):
+    with pytest.raises(ValueError, match=expected):
+        corruption_errors(bright_net, images, np.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: {"logits": bright_net(x)}, "must return one array .* got a dict of 2"),
+        (lambda x: bright_net(x)[:1], r"got shape \[1, 2\] of 2"),
+    ],
+)
+def test_what_is_no_answer_for_each_image(function, expected):
+    with pytest.raises(ValueError, match=expected):
+        error_rate(function, np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1]))
+
+
 @pytest.fixture
 def cifar10_c(tmp_path):
     """Two images per severity: dark until severity 3, bright from there on; both labelled dark."""
