@@ -41,24 +41,31 @@ def image_kind(data: bytes) -> ImageKind:
 
 
 def decode_image(data: bytes, side: int, channels: int) -> np.ndarray:
-    """Return the image file ``data`` as uint8 ``[side, side, channels]``.
+    """Return the image file ``data`` as uint8 ``[side, side, channels]``, see `decode_rectangle`."""
+    return decode_rectangle(data, side, side, channels)
 
-    The rule, in this order: the rotation that a camera noted (EXIF) is carried out; the largest central square is taken; 16
-    bits become the upper 8; transparent pixels are put on white; one channel is the luma of ITU-R 601; the square is resized
-    by Pillow's BILINEAR, a triangle as wide as the reduction, so that nothing aliases. A JPEG that is far larger is first
-    decoded at a half, a quarter or an eighth of its pixels, which is part of its format.
+
+def decode_rectangle(data: bytes, height: int, width: int, channels: int) -> np.ndarray:
+    """Return the image file ``data`` as uint8 ``[height, width, channels]``.
+
+    The rule, in this order: the rotation that a camera noted (EXIF) is carried out; the largest central square is taken, or
+    the largest part of those proportions; 16 bits become the upper 8; transparent pixels are put on white; one channel is the
+    luma of ITU-R 601; it is resized by Pillow's BILINEAR, a triangle as wide as the reduction, so that nothing aliases. A JPEG
+    that is far larger is first decoded at a half, a quarter or an eighth of its pixels, which is part of its format.
 
     Raises:
         UnreadableImageError: it is no image of one of `FORMATS`, a damaged one, or one of floating-point pixels.
     """
     with opened(data) as image, pillow_errors():
-        image.draft(image.mode, (DRAFT * side, DRAFT * side))
+        side = max(height, width)
+        image.draft(image.mode, (DRAFT * side, DRAFT * side))  # before it is turned
         upright = ImageOps.exif_transpose(image)
-        edge = min(upright.size)
-        left, top = (upright.width - edge) // 2, (upright.height - edge) // 2
-        square = with_channels(upright.crop((left, top, left + edge, top + edge)), channels)
-    small = square.resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(small).reshape(side, side, channels)
+        cut_width = max(min(upright.width, upright.height * width // height), 1)
+        cut_height = max(min(upright.height, upright.width * height // width), 1)
+        left, top = (upright.width - cut_width) // 2, (upright.height - cut_height) // 2
+        cut = with_channels(upright.crop((left, top, left + cut_width, top + cut_height)), channels)
+    small = cut.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(small).reshape(height, width, channels)
 
 
 def perceptual_hash(image: np.ndarray) -> np.uint64:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from strideflax.data.image_decoding import SUFFIXES, UnreadableImageError, decode_image
+from strideflax.data.image_decoding import SUFFIXES, UnreadableImageError, decode_rectangle
 from strideflax.errors import DataError, one_line
 
 
@@ -37,25 +37,25 @@ def _is_named_as_image(file: Path) -> bool:
 
 
 def read_image_files(paths: Sequence[Path], shape: Sequence[int], stretch: Sequence[int] = (1, 1)) -> np.ndarray:
-    """Return the image files ``paths`` as uint8 ``[n, *shape]``, by the rule of `decode_image`.
+    """Return the image files ``paths`` as uint8 ``[n, *shape]``, by the rule of `decode_rectangle`.
 
     Args:
         paths: JPEG, PNG, WebP, BMP, PPM or TIFF files of any size.
         shape: height, width and channels of the images that a run was trained on.
-        stretch: how often each pixel of a square is repeated along rows and columns to get there, as in `DataConfig`.
+        stretch: how often each pixel of a decoded image is repeated along rows and columns to get there, as in `DataConfig`.
 
     Raises:
         DataError: a file that can't be read as an image.
     """
-    side, channels = shape[0] // stretch[0], shape[2]
+    height, width, channels = shape[0] // stretch[0], shape[1] // stretch[1], shape[2]
     images = np.empty((len(paths), *shape), np.uint8)
     for i, path in enumerate(paths):
         try:
             with warnings.catch_warnings(action="ignore"):  # Pillow's, about metadata that has no bearing on the pixels
-                square = decode_image(path.read_bytes(), side, channels)
+                pixels = decode_rectangle(path.read_bytes(), height, width, channels)
         except OSError as error:
             raise DataError(f"{path} can't be read: {error.strerror or one_line(error)}") from None
         except UnreadableImageError as error:
             raise DataError(f"{path} can't be read as an image: {error}") from None
-        images[i] = square.repeat(stretch[0], axis=0).repeat(stretch[1], axis=1)
+        images[i] = pixels.repeat(stretch[0], axis=0).repeat(stretch[1], axis=1)
     return images

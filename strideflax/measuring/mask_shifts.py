@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from strideflax.measuring.batches import ImageFunction, Progress, as_pytree, no_progress
 from strideflax.measuring.overlap import check_masks, confusion
-from strideflax.measuring.shifts import MAX_SHIFT, at_every_shift, by_border, classes_of_window
+from strideflax.measuring.shifts import MAX_SHIFT, at_every_shift, by_border, classes_of_window, usual_shift
 from strideflax.measuring.subject import Subject
 from strideflax.programs import Program
 from strideflax.tasks import VOID, mean_overlap
@@ -106,13 +106,14 @@ def common_pixels(masks: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run on its first test images with all four borders."""
     images, truth = subject.test(IMAGES)
+    max_shift = usual_shift(images, 4)
     classes = len(subject.run.classes)
     result: dict[str, Any] = {
-        "protocol": f"all (2m+1)^2 shifts by up to m = {MAX_SHIFT} pixels, masks moved back and compared where every shifted "
-        f"image shows the pixel, first {len(images)} test images; crop moves a window {2 * MAX_SHIFT} pixels smaller",
+        "protocol": f"all (2m+1)^2 shifts by up to m = {max_shift} pixels, masks moved back and compared where every shifted "
+        f"image shows the pixel, first {len(images)} test images; crop moves a window {2 * max_shift} pixels smaller",
         "images": len(images),
     }
     for border, border_progress in by_border(progress):
-        masks = shifted_masks(subject.predict, images, border=border, progress=border_progress)
+        masks = shifted_masks(subject.predict, images, border=border, max_shift=max_shift, progress=border_progress)
         result[border] = equivariance_of_masks(masks, common_pixels(truth, masks.shape[3:]), classes)
     return result

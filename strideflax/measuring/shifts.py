@@ -241,15 +241,23 @@ def worst_case_accuracy(classes: np.ndarray, labels: np.ndarray) -> dict[str, fl
     return accuracy
 
 
+def usual_shift(images: np.ndarray, part: int) -> int:
+    """Return `MAX_SHIFT`, or the largest shift that is under a ``part`` of small ``images [n, height, width, channels]``."""
+    return min(MAX_SHIFT, (min(images.shape[1:3]) - 1) // part)
+
+
 def measure(subject: Subject, progress: Progress) -> dict[str, Any]:
     """Measure a run on its first test images with all four borders."""
     images, labels = subject.test(IMAGES)
+    max_shift = usual_shift(images, 2)
     result: dict[str, Any] = {
-        "protocol": f"exact shift consistency: all (2m+1)^2 shifts, m = 1..{MAX_SHIFT}, share of agreeing pairs, first "
-        f"{len(images)} test images; worst case: right at all of them; crop moves a window {2 * MAX_SHIFT} pixels smaller, "
+        "protocol": f"exact shift consistency: all (2m+1)^2 shifts, m = 1..{max_shift}, share of agreeing pairs, first "
+        f"{len(images)} test images; worst case: right at all of them; crop moves a window {2 * max_shift} pixels smaller, "
         "for every m",
         "images": len(images),
     }
     for border, border_progress in by_border(progress):
-        result[border] = shift_consistency(subject.predict, images, labels, border=border, progress=border_progress)
+        result[border] = shift_consistency(
+            subject.predict, images, labels, border=border, max_shift=max_shift, progress=border_progress
+        )
     return result

@@ -209,7 +209,15 @@ def _recording(kind: type[nnx.Module]) -> type[nnx.Module]:
 
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._note.call(functools.partial(original, self), *args, **kwargs)
+        note = vars(self).pop(
+            "_note", None
+        )  # modules look at their own attributes, as a Linen one within flax.nnx.bridge does
+        if note is None:  # calls itself
+            return original(self, *args, **kwargs)
+        try:
+            return note.call(functools.partial(original, self), *args, **kwargs)
+        finally:
+            vars(self)["_note"] = note
 
     return type(kind.__name__, (kind,), {"__call__": call})
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strideflax.data.image_decoding import UnreadableImageError, decode_image, image_kind, perceptual_hash
+from strideflax.data.image_decoding import (
+    UnreadableImageError,
+    decode_image,
+    decode_rectangle,
+    image_kind,
+    perceptual_hash,
+)
 
 COLOUR = (200, 80, 40)
 LUMA = round(0.299 * 200 + 0.587 * 80 + 0.114 * 40)
@@ -102,6 +108,16 @@ def test_the_central_square_is_taken():
     pixels[:, 6:14] = 255
     assert (decode_image(encoded(Image.fromarray(pixels)), 8, 3) == 255).all()
     assert (decode_image(encoded(Image.fromarray(pixels.transpose(1, 0, 2))), 8, 3) == 255).all()
+
+
+def test_an_oblong_run_takes_the_largest_part_of_its_proportions():
+    """White around a part in the middle that is twice as wide as high."""
+    for rows, columns in ((40, 40), (20, 60)):
+        pixels = np.full((rows, columns, 3), 255, np.uint8)
+        pixels[(rows - 20) // 2 : (rows + 20) // 2, (columns - 40) // 2 : (columns + 40) // 2] = 7
+        image = decode_rectangle(encoded(Image.fromarray(pixels)), 8, 16, 3)
+        assert image.shape == (8, 16, 3)
+        assert (image == 7).all()
 
 
 def test_the_resize_is_antialiased_as_a_triangle():

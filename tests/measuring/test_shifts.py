@@ -10,6 +10,7 @@ from strideflax.measuring.shifts import (
     consistency_of_classes,
     shift_consistency,
     shifted_classes,
+    usual_shift,
     worst_case_accuracy,
 )
 
@@ -106,6 +107,14 @@ def test_logits_that_are_no_numbers_are_refused_and_minus_infinity_is_a_class_ne
         shift_consistency(nan_net, images, max_shift=1)
     found = shifted_classes(lambda images: mean_net(images).at[:, 0].set(-jnp.inf), images, border="zero", max_shift=1)
     assert found.min() > 0
+
+
+@pytest.mark.parametrize(("size", "expected"), [((32, 32), 4), ((9, 9), 4), ((8, 40), 3), ((40, 3), 1)])
+def test_small_images_are_shifted_by_as_much_as_they_can_be(size, expected):
+    images = np.zeros((1, *size, 1), np.uint8)
+    assert usual_shift(images, 2) == expected
+    classes = shifted_classes(lambda x: x.mean((1, 2)), images, border="circular", max_shift=expected)
+    assert classes.shape == (1, 2 * expected + 1, 2 * expected + 1)
 
 
 def test_agreement_of_pairs_by_hand():

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 from flax import nnx
 from jax import lax
 from surgery import nets
@@ -68,6 +69,19 @@ def test_bare_functions_of_jax_are_found():
         ("sum_pool", (2, 2)),
         ("max_pool", (2, 1)),
     ]
+
+
+class Linen(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.max_pool(nn.Conv(4, (3, 3), strides=2)(x), (2, 2), (2, 2))
+
+
+def test_a_linen_module_within_is_a_layer_with_functions():
+    wrapped = nnx.bridge.lazy_init(nnx.bridge.ToNNX(Linen(), rngs=nnx.Rngs(0)), jnp.zeros((1, 16, 16, 3)))
+    model = nnx.Sequential(wrapped, nnx.relu)
+    sites = downsampling_sites(model, jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32))
+    assert [(site.path, site.kind) for site in sites] == [("layers/0", "conv"), ("layers/0", "max_pool")]
 
 
 class OwnCall(nnx.Conv):
