@@ -1,6 +1,7 @@
 """Which images a folder of class folders holds: by class, and by split where it has ``train``, ``val`` and ``test``."""
 
 import os
+import re
 import stat
 import unicodedata
 from dataclasses import dataclass
@@ -185,5 +186,9 @@ def _deeper_root(folder: Path) -> Path | None:
 
 
 def _shown(name: str) -> str:
-    """Return a folder's name as text that can be printed: composed, as macOS decomposes umlauts, and with no broken bytes."""
-    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
+    """Return a folder's name as text that can be printed.
+
+    It is composed, as macOS decomposes umlauts; broken bytes, line ends and terminals' control codes are replaced.
+    """
+    composed = unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", composed)

@@ -144,7 +144,8 @@ def test_grey_images_have_one_channel(tmp_path):
 
 def test_names_with_spaces_umlauts_and_broken_bytes(tmp_path):
     root = write_classes(
-        tmp_path / "Mein Ördner", {"größe \N{LATIN SMALL LETTER A}\N{COMBINING DIAERESIS}": 5, "b c": 5}
+        tmp_path / "Mein Ördner",
+        {"größe \N{LATIN SMALL LETTER A}\N{COMBINING DIAERESIS}": 5, "b c": 5, "red\n\x1b[31m": 5},
     )
     broken = os.fsencode(root) + b"/latin1-\xfc"
     os.mkdir(broken)
@@ -154,6 +155,7 @@ def test_names_with_spaces_umlauts_and_broken_bytes(tmp_path):
         "b c",
         "größe \N{LATIN SMALL LETTER A WITH DIAERESIS}",
         "latin1-\N{REPLACEMENT CHARACTER}",
+        "red\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[31m",
     )
 
 

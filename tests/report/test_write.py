@@ -9,7 +9,7 @@ from made_runs import config, result, write, write_run
 from strideflax import results
 from strideflax.config_file import read_config
 from strideflax.errors import UserError
-from strideflax.report.write import write_report
+from strideflax.report.write import _markdown_row, write_report
 
 WIDTHS = (1280, 390)
 
@@ -131,3 +131,7 @@ def test_one_single_run_is_reported_without_comparisons(tmp_path):
     text = (tmp_path / "report.md").read_text()
     assert "there is no pair of runs to compare strided_conv with." in text
     assert "there is only one operator" in text
+
+
+def test_a_name_of_several_lines_stays_in_its_row():
+    assert _markdown_row(["a\nb|c", "1"]) == "| a b\\|c | 1 |"
