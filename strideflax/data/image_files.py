@@ -1,7 +1,8 @@
 """Image files that belong to no data set, in the form in which a run takes its images."""
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ def find_image_files(paths: Sequence[Path]) -> list[Path]:
     Files in a folder whose names begin with a dot, as macOS leaves them, are passed over.
 
     Raises:
-        DataError: a path that does not exist, or a folder without image files.
+        DataError: a path that does not exist, or a folder that has no image files or can't be read.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if _is_named_as_image(file) and file.is_file())
+            inside = sorted(_images_below(path))
             if not inside:
                 raise DataError(f"{path} holds no image files; expected names that end in {', '.join(SUFFIXES)}")
             found += inside
@@ -30,6 +31,18 @@ def find_image_files(paths: Sequence[Path]) -> list[Path]:
         else:
             raise DataError(f"{path} does not exist")
     return found
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    """Yield the image files in ``folder`` and below it, in any order."""
+    for inside, _, names in os.walk(folder, onerror=_refuse):
+        for file in (Path(inside, name) for name in names):
+            if _is_named_as_image(file) and file.is_file():
+                yield file
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename} can't be read: {error.strerror}") from None
 
 
 def _is_named_as_image(file: Path) -> bool:

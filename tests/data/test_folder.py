@@ -15,6 +15,7 @@ from PIL import Image
 from strideflax.config import DataConfig
 from strideflax.data import DataError, load_dataset
 from strideflax.data.dataset import Dataset
+from strideflax.data.image_files import find_image_files
 from strideflax.files import cache_folder
 
 SIDE = 16
@@ -417,8 +418,9 @@ def test_no_permission():
         root = write_classes(Path(name), {"cat": 4, "dog": 4})
         root.chmod(0o755)
         (root / "cat").chmod(0)
-        with no_rights_of_root(), pytest.raises(DataError, match="cat can't be read: Permission denied"):
-            load(root)
+        for read in (load, lambda root: find_image_files([root])):
+            with no_rights_of_root(), pytest.raises(DataError, match="cat can't be read: Permission denied"):
+                read(root)
         (root / "cat").chmod(0o700)
 
 
