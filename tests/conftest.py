@@ -20,8 +20,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)
 
-# A shell ignores Ctrl-C for what it starts in the background; the commands that tests start and stop must not inherit that.
+# A shell ignores Ctrl-C for what it starts in the background, and nohup a closed terminal; the commands that tests start and
+# stop must not inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # PyTorch is a rival in the benchmark, and what a run is exported to, but no dependency.
 NEEDED = {

@@ -95,9 +95,11 @@ class ImageBar:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Say that ``done`` of ``total`` files are done."""
+        if not console.is_terminal:
+            return  # Rich 13 ends even a disabled bar with an empty line
         if self._bar is None or what != self._what:
             columns = (TextColumn(f"  {what}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+            self._bar = Progress(*columns, console=console, transient=True)
             self._what = what
             self._bar.add_task(what, total=total)
             self._bar.start()
