@@ -6,8 +6,9 @@ Output stride 2 to 16 by strides, and 2 to 8 by dilation instead; plain interpol
 is the operator's counterpart. Pools stand behind the convolution, at more than the stride's cost, and before it, at that cost.
 On CamVid: ``:camvid`` with ``--config.data.dir=DIR``.
 
-``:hour`` and ``:camvid_hour`` are what one CPU core trains in an hour: fewer channels, images, epochs and nets. The 140 runs of
-``:hour`` come with the library; they took 36 minutes on two cores of an AMD EPYC VM, most of them on one (2026-11-26).
+``:hour`` and ``:camvid_hour`` are what one CPU core trains in an hour: fewer channels, images, epochs and nets. Their 140
+and 60 runs come with the library; they took 36 and 53 minutes on an AMD EPYC VM that had other work, most of them on one
+core (2026-11-26).
 """
 
 from configs.segment import get_config as segment

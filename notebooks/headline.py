@@ -151,6 +151,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "shapes": lambda: study_table(read("shapes")),
     "output_strides": stride_tables.output_stride_table,
     "mask_operators": lambda: stride_tables.operators_table("segment_scenes", stride_tables.SCENES),
+    "camvid_strides": stride_tables.camvid_stride_table,
+    "camvid_operators": lambda: stride_tables.operators_table("segment_camvid", stride_tables.CAMVID),
     "stride_choices": stride_tables.choices_table,
 }
 

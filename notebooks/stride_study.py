@@ -7,8 +7,10 @@ from strideflax import results, statistics
 from strideflax.analysis.ablation import BASELINE
 
 IOU = "test_mean_iou"
-BOUNDARY = "segmentation.boundary_score.1_px"
+BOUNDARIES = {distance: f"segmentation.boundary_score.{distance}_px" for distance in (1, 2, 3)}  # by distance in pixels
+BOUNDARY = BOUNDARIES[1]
 SMALL = "segmentation.objects.small.recall"
+MASK_SHIFTS = "mask_shifts.reflect.consistency"
 OUTPUT_STRIDE, WAY, NET = "output_stride", "way", "net"
 BY_STRIDES, BY_DILATION = "strides", "dilation"
 OPERATORS = ("blur_pool", "max_pool", "avg_pool")
@@ -61,6 +63,16 @@ def gains(runs: pd.DataFrame, output_stride: int, decoder: str, value: str) -> p
     """Return the gains in ``value`` over the strided net, in pairs of a seed, by `NET`; see `statistics.compare_paired`."""
     known = cell(runs, output_stride, decoder).dropna(subset=[value])
     return statistics.compare_paired(known, BASELINE, NET, value).set_index(NET)
+
+
+def gain_of_skips(runs: pd.DataFrame, output_stride: int, value: str) -> statistics.Difference:
+    """Return what a U-Net gains over interpolation at the same output stride, by strided convolutions, in pairs of a seed."""
+    by_decoder = []
+    for decoder in ("unet", "resize"):
+        nets = cell(runs, output_stride, decoder)
+        by_decoder.append(nets[nets[NET] == BASELINE].set_index("seed")[value])
+    unet, resize = by_decoder
+    return statistics.paired_difference((unet - resize).to_numpy(float))
 
 
 def gains_of_classification() -> dict[str, pd.DataFrame]:

@@ -21,6 +21,22 @@ SCENES = {
     "boundary F within 1 px, 8": (8, "resize", study.BOUNDARY),
     "boundary F, 8, U-Net": (8, "unet", study.BOUNDARY),
 }
+CAMVID = {
+    "mean IoU": (8, "resize", study.IOU),
+    "boundary F within 1 px": (8, "resize", study.BOUNDARY),
+    SMALL: (8, "resize", study.SMALL),
+    "same class under shifts": (8, "resize", study.MASK_SHIFTS),
+    "mean IoU, U-Net": (8, "unet", study.IOU),
+    "boundary F, U-Net": (8, "unet", study.BOUNDARY),
+}
+CAMVID_SCORES = {
+    "mean IoU": study.IOU,
+    "boundary F within 1 px": study.BOUNDARIES[1],
+    "2 px": study.BOUNDARIES[2],
+    "3 px": study.BOUNDARIES[3],
+    SMALL: study.SMALL,
+    "same class under shifts": study.MASK_SHIFTS,
+}
 
 
 def output_stride_table() -> str:
@@ -43,6 +59,27 @@ def output_stride_table() -> str:
     names = ["mean IoU", "boundary F within 1 px", SMALL, "mean IoU by dilation"]
     head = ["output stride", *names, "MACs", "by dilation"]
     return table(head, [*rows, ["each doubling", *halvings, "", ""]])
+
+
+def camvid_stride_table() -> str:
+    """Return a Markdown table: one row per output stride on CamVid, what a doubling costs, and a U-Net beside interpolation."""
+    runs = study.read_study(results.shipped("segment_camvid"))
+    curve = study.curve(runs, study.BY_STRIDES)
+    rows = []
+    for output_stride in sorted(curve[study.OUTPUT_STRIDE].unique()):
+        cells = [_mean_and_step(curve, output_stride, value) for value in CAMVID_SCORES.values()]
+        rows.append([str(output_stride), *cells, _macs(curve, output_stride)])
+    halvings = [gain(vars(study.per_halving(curve, value))) for value in CAMVID_SCORES.values()]
+    skips = study.cell(runs, 8, "unet")
+    skips = skips[skips[study.NET] == BASELINE]
+    cells = []
+    for value in CAMVID_SCORES.values():
+        if skips[value].isna().any():
+            cells.append(MISSING)
+        else:
+            cells.append(f"{_percent(skips[value].mean())}; {gain(vars(study.gain_of_skips(runs, 8, value)))}")
+    rows += [["each doubling", *halvings, ""], ["8, U-Net", *cells, _macs(skips, 8)]]
+    return table(["output stride", *CAMVID_SCORES, "MACs"], rows)
 
 
 def _mean_and_step(curve: pd.DataFrame, output_stride: int, value: str) -> str:

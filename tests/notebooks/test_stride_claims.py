@@ -5,12 +5,14 @@ from drawing.claim_figures import through_coarse_map
 from drawing.network_costs import inspect_strides, macs_by_part
 from stride_choices import Choice, compare
 from stride_study import (
+    BOUNDARIES,
     BOUNDARY,
     NET,
     OUTPUT_STRIDE,
     SMALL,
     WAY,
     curve,
+    gain_of_skips,
     gains,
     per_halving,
     read_study,
@@ -79,22 +81,25 @@ def test_a_halving_costs_what_the_values_fall_by_in_each_seed():
     assert by_dilation.difference == pytest.approx((-0.1 - 0.2) / 2)
 
 
-def test_operators_are_compared_in_pairs_of_a_seed():
+def test_operators_and_skips_are_compared_in_pairs_of_a_seed():
     rows = []
     for seed in (1, 0):  # the order of runs does not matter
         for decoder, operator, score in (
             ("resize", "strided_conv", 0.5),
             ("resize", "blur_pool", 0.6 + 0.1 * seed),
+            ("unet", "strided_conv", 0.8 - 0.1 * seed),
         ):
             rows.append(
                 {"seed": seed, "model.decoder": decoder, "model.downsample": operator, "score": score + seed / 8}
             )
     usual = {"model.stem.stride": 2, "model.placement": "after", "model.output_stride": None}
-    runs = read_study(pd.DataFrame(rows).assign(**usual, **{"model.strides": [(1, 2, 2)] * 4}))
+    runs = read_study(pd.DataFrame(rows).assign(**usual, **{"model.strides": [(1, 2, 2)] * 6}))
     found = gains(runs, 8, "resize", "score")
     assert list(found.index) == ["blur_pool, after"]
     assert found.loc["blur_pool, after", "difference"] == pytest.approx((0.1 + 0.2) / 2)
     assert found.loc["blur_pool, after", "pairs"] == 2
+    skips = gain_of_skips(runs, 8, "score")
+    assert (skips.difference, skips.low, skips.high) == pytest.approx((0.25, 0.2, 0.3))
 
 
 def test_a_choice_is_compared_in_pairs_and_a_run_that_is_twice_is_refused():
@@ -127,11 +132,15 @@ def test_the_shipped_runs_are_those_of_the_commands():
     assert set(scenes["config_fingerprint"]) == fingerprints("configs/segment_study.py:hour")
     assert len(scenes) == scenes["config_fingerprint"].nunique()
     assert not scenes[[BOUNDARY, SMALL]].isna().any(axis=None)
+    camvid = shipped("segment_camvid")
+    assert set(camvid["config_fingerprint"]) == fingerprints("configs/segment_study.py:camvid_hour")
+    assert len(camvid) == camvid["config_fingerprint"].nunique()
+    assert not camvid[[*BOUNDARIES.values(), SMALL]].isna().any(axis=None)
     choices = shipped("stride_choices_shapes")
     known = fingerprints(*(f"configs/{name}.py:quick" for name in ("stride_place", "stem", "alignment", "asymmetric")))
     assert fingerprints("configs/stride_place.py:quick") <= set(choices["config_fingerprint"]) <= known
     assert len(choices) == choices["config_fingerprint"].nunique()
-    assert {*scenes["status"], *choices["status"]} == {"finished"}
+    assert {*scenes["status"], *camvid["status"], *choices["status"]} == {"finished"}
 
 
 def fingerprints(*specs: str) -> set[str]:
