@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -55,6 +56,8 @@ def answer(run: Callable[[], None]) -> None:
     except BrokenPipeError:
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:  # a full disk, a read-only folder
+        # A save that failed leaves coroutines behind, of which Python tells as it ends.
+        warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
         where = f": {error.filename}" if error.filename else ""
         _mistake(f"{error.strerror or one_line(error)}{where}")
     except (KeyboardInterrupt, StoppedAtOnce) as stop:

@@ -35,6 +35,19 @@ def test_the_table_has_every_command():
     assert set(CASES) == known
 
 
+def test_what_a_failed_save_leaves_behind_is_no_second_line():
+    """Orbax's coroutines that never got to write: Python warns of each as it ends."""
+    script = (
+        "from strideflax.commands.endings import answer\n"
+        "async def write(): pass\n"
+        "left = write()\n"
+        "def run(): raise OSError(28, 'No space left on device', 'checkpoints/12')\n"
+        "answer(run)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert (ended.returncode, ended.stderr) == (2, "error: No space left on device: checkpoints/12\n")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_mistake(name, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
