@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from strideflax.verdict.schedule import Schedule
     from strideflax.verdict.study import Study
 
-GO_ON = "the same command with more --minutes goes on."
 NO_VALIDATION = "--config.data.val_count=0"  # no choice is made, so these images train too
 
 SHORT_RUNS = (
@@ -100,14 +99,6 @@ def main(args: argparse.Namespace) -> None:
         with Live(console=console, refresh_per_second=2, transient=True) as live:
             is_settled = run_pairs(study, runner, clock, schedule.pair_seconds, _progress(study, clock, live))
         _conclude(study, clock, is_settled)
-
-
-def _planned(study: "Study") -> str:
-    """Say what the time did not suffice for, "" if all planned pairs were run."""
-    run = min(study.pairs_run(operator) for operator in study.operators[1:])
-    if study.planned_pairs is None or run >= study.planned_pairs:
-        return ""
-    return f", before the {study.planned_pairs} planned pairs, after which the intervals are narrowest"
 
 
 def _names(text: str) -> list[str]:
@@ -193,7 +184,7 @@ def _conclude(study: "Study", clock: "Clock", is_settled: bool) -> None:
     """Print the verdicts, and write the figure and the report."""
     with loading("pandas and matplotlib"):
         from strideflax.verdict.report import write_study_report
-        from strideflax.verdict.sentences import footnote, sentence
+        from strideflax.verdict.sentences import footnote, sentence, time_is_up
         from strideflax.verdict.study import MOST_LOST_PAIRS
 
     verdicts = study.verdicts()
@@ -202,7 +193,7 @@ def _conclude(study: "Study", clock: "Clock", is_settled: bool) -> None:
     if any(verdict.learned and not math.isnan(verdict.standing.low) for verdict in verdicts):  # it shows an interval
         print_text(footnote(study.images, len(verdicts)))
     if not is_settled:
-        print_text(f"The time is up after {duration(clock.spent)}{_planned(study)}; {GO_ON}", style="yellow")
+        print_text(time_is_up(study, clock.spent), style="yellow")
     if any(verdict.standing.pairs for verdict in verdicts):
         figure, page, *_ = write_study_report(study, verdicts)
         console.print(f"figure in {figure}; report in {page}", markup=False)

@@ -56,8 +56,6 @@ def answer(run: Callable[[], None]) -> None:
     except BrokenPipeError:
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:  # a full disk, a read-only folder
-        # A save that failed leaves coroutines behind, of which Python tells as it ends.
-        warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
         where = f": {error.filename}" if error.filename else ""
         _mistake(f"{error.strerror or one_line(error)}{where}")
     except (KeyboardInterrupt, StoppedAtOnce) as stop:
@@ -69,6 +67,8 @@ def answer(run: Callable[[], None]) -> None:
 
 
 def _mistake(line: str) -> None:
+    # A save that failed leaves coroutines behind, of which Python tells as it ends.
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
     _say(f"error: {line}")
     raise SystemExit(2)
 
@@ -105,7 +105,7 @@ def prepare_files() -> None:
     elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(
             errors="backslashreplace"
-        )  # as standard error: not every encoding holds every file's name
+        )  # as standard error: some encodings lack letters of file names
     if sys.stderr.isatty():
         sys.stderr = terminal_output(2)
 

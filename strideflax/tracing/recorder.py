@@ -209,9 +209,8 @@ def _recording(kind: type[nnx.Module]) -> type[nnx.Module]:
 
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        note = vars(self).pop(
-            "_note", None
-        )  # modules look at their own attributes, as a Linen one within flax.nnx.bridge does
+        # Out of sight meanwhile: modules look at their own attributes, as a Linen one within flax.nnx.bridge does.
+        note = vars(self).pop("_note", None)
         if note is None:  # calls itself
             return original(self, *args, **kwargs)
         try:

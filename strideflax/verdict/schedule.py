@@ -8,12 +8,10 @@ from strideflax.config import Config
 from strideflax.errors import UserError
 
 USUAL_PAIRS = 8  # of two operators, they show a gain of 1.1 times the differences' standard deviation
-LEAST_PAIRS = 6  # they show one of 1.4 times that deviation, five one of 1.8
+LEAST_PAIRS = 6  # they show one of 1.4 times that deviation, five one of 1.7
 LEAST_STEPS = 100  # of a run; fewer pairs than usual are planned before fewer steps
 MOST_STEPS, MOST_EPOCHS = 2000, 100  # of a run; where both are reached, more pairs are planned instead
-SPARE = (
-    0.85  # share of the time that is planned; an interval is at its best after the planned pairs, so they should fit
-)
+SPARE = 0.85  # share of the time that is planned, as intervals are narrow only once the planned pairs have been run
 
 
 @dataclass(frozen=True)

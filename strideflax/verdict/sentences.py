@@ -5,8 +5,8 @@ import math
 from strideflax.analysis.published import MARGIN
 from strideflax.analysis.sequential import EQUAL, FIRST_LOOK, GAIN, LAST_LOOK, LOSS, Standing
 from strideflax.verdict.images import StudyImages
-from strideflax.verdict.study import MOST_LOST_PAIRS, Verdict
-from strideflax.wording import counted
+from strideflax.verdict.study import MOST_LOST_PAIRS, Study, Verdict
+from strideflax.wording import counted, duration
 
 
 def sentence(verdict: Verdict, images: StudyImages) -> str:
@@ -50,6 +50,15 @@ def footnote(images: StudyImages, comparisons: int) -> str:
         f"these {counted(images.test_count, 'test image')}, each of which is {100 / images.test_count:.2g} points; cost is "
         "multiply-adds per image."
     )
+
+
+def time_is_up(study: Study, spent_seconds: float) -> str:
+    """Say that a study's time did not suffice, and whether planned pairs are missing."""
+    run = min(study.pairs_run(operator) for operator in study.operators[1:])
+    missing = ""
+    if study.planned_pairs is not None and run < study.planned_pairs:
+        missing = f", before the {study.planned_pairs} planned pairs, after which the intervals are narrow"
+    return f"The time is up after {duration(spent_seconds)}{missing}; the same command with more --minutes goes on."
 
 
 def standing_in_short(verdict: Verdict) -> str:

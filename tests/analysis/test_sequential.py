@@ -144,6 +144,15 @@ def test_the_look_after_the_planned_pairs_and_after_twice_as_many_have_their_sha
         assert (low[pairs - 1], high[pairs - 1]) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "planned_pairs", "deviations"), [(8, 8, 1.1), (8, None, 1.6), (6, 6, 1.4), (5, 5, 1.7)]
+)
+def test_the_half_widths_that_are_told_of_two_operators(pairs, planned_pairs, deviations):
+    alike = np.linspace(-1, 1, pairs)
+    _, low, high = repeated_intervals(alike / alike.std(ddof=1), comparisons=2, planned_pairs=planned_pairs)
+    assert round((high[-1] - low[-1]) / 2, 1) == deviations
+
+
 def test_an_undecided_study_keeps_the_interval_after_the_planned_pairs_until_one_is_narrower():
     differences = np.resize([0.02, -0.02, 0.01, -0.015, 0.01], LAST_LOOK)
     planned = decide(differences[:6], planned_pairs=6)

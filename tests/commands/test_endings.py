@@ -27,6 +27,10 @@ def started(name: str, run: Path, folder: Path) -> Terminal:
     return Terminal(fill(CASES[name].words, run, folder / "out"), folder / "temporary")
 
 
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+
+
 def test_the_table_has_every_command():
     known = set()
     for name, command in command_line.COMMANDS.items():
@@ -44,7 +48,7 @@ def test_what_a_failed_save_leaves_behind_is_no_second_line():
         "def run(): raise OSError(28, 'No space left on device', 'checkpoints/12')\n"
         "answer(run)"
     )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    ended = run_script(script)
     assert (ended.returncode, ended.stderr) == (2, "error: No space left on device: checkpoints/12\n")
 
 
@@ -227,7 +231,7 @@ def test_two_threads_that_hear_a_signal_say_so_once():
         "endings._write = slowly\n"
         "for _ in range(2): threading.Thread(target=endings._end_at_once, args=(15,)).start()\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    done = run_script(script)
     assert (done.returncode, done.stderr) == (143, "\ninterrupted\n")
 
 
@@ -237,7 +241,7 @@ def test_an_internal_error_keeps_its_traceback():
         "def broken(args): raise AssertionError('ours')\n"
         "inspect.main = broken; sys.argv = ['strideflax', 'inspect', '--config', 'x']; __main__.program()"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    done = run_script(script)
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("AssertionError: ours\n")

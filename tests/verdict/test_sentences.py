@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from verdict.conftest import IMAGES
+from verdict.conftest import IMAGES, write_runs
 
 from strideflax.analysis.sequential import decide, pairs_expected
 from strideflax.verdict.figure import draw_verdicts
-from strideflax.verdict.sentences import footnote, sentence, standing_in_short
+from strideflax.verdict.sentences import footnote, sentence, standing_in_short, time_is_up
 from strideflax.verdict.study import Verdict
 
 GAINS = [0.012, 0.011, 0.013, 0.012, 0.014, 0.010]
@@ -113,6 +113,20 @@ def test_the_footnote_says_what_the_intervals_are_about():
 )
 def test_a_line_while_the_study_goes_on(found: Verdict, expected: str):
     assert standing_in_short(found) == expected
+
+
+def test_the_end_of_the_time_tells_of_planned_pairs_that_are_missing(study):
+    planned = dataclasses.replace(study, planned_pairs=2)
+    for operator in study.operators:
+        write_runs(study, operator, [0.5])
+    goes_on = "; the same command with more --minutes goes on."
+    assert time_is_up(planned, 1200) == (
+        f"The time is up after 20 min, before the 2 planned pairs, after which the intervals are narrow{goes_on}"
+    )
+    assert time_is_up(study, 1200) == f"The time is up after 20 min{goes_on}"
+    for operator in study.operators:
+        write_runs(study, operator, [0.5], first=1)
+    assert time_is_up(planned, 1200) == f"The time is up after 20 min{goes_on}"
 
 
 def test_the_figure_has_a_row_for_each_operator_with_and_without_an_interval():
