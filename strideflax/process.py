@@ -5,6 +5,7 @@ Nothing here happens on import. A program calls these because it owns its proces
 
 import ctypes
 import logging
+import os
 import platform
 import signal
 import sys
@@ -17,6 +18,11 @@ FAST_NONDETERMINISTIC = "STRIDEFLAX_FAST_NONDETERMINISTIC"
 # glibc's malloc.h; the numbers are part of its binary interface.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _LARGEST_INT = 2**31 - 1
+
+
+def be_fast() -> None:
+    """Let this process and its children compile for speed alone: on a GPU two runs of one seed then differ."""
+    os.environ[FAST_NONDETERMINISTIC] = "1"
 
 
 def keep_memory() -> bool:

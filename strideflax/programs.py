@@ -33,11 +33,6 @@ NO_DETERMINISTIC_FORM = (
 )
 
 
-def be_fast() -> None:
-    """Let this process and its children compile for speed alone: on a GPU two runs of one seed then differ."""
-    os.environ[FAST_NONDETERMINISTIC] = "1"
-
-
 def is_deterministic() -> bool | None:
     """Return whether programs are compiled to give the same bits in every run; None where XLA has no such choice."""
     if jax.default_backend() not in DETERMINISTIC_OPTIONS:

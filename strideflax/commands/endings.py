@@ -208,7 +208,7 @@ def _watch(heard: socket.socket) -> None:
         if stopping or _ends_at_once.is_set():
             _end_at_once(number)
         stopping = True
-        if number == signal.SIGINT:
+        if number == signal.SIGINT and not _Stop.answered:
             _write(b"\nstopping; press Ctrl-C again to stop at once\n")
 
 

@@ -6,9 +6,10 @@ strideflax sweep --config configs/ablation.py --out runs/ablation --minutes 12
 """
 
 import argparse
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from rich.table import Table
 from strideflax.commands.console import console, loading, print_table
 from strideflax.commands.endings import RUNS_ARE_LEFT
 from strideflax.commands.parsing import add_fast_nondeterministic, at_least_one, minutes
+from strideflax.process import be_fast
 from strideflax.sweep.time_limit import TimeLimit
 from strideflax.wording import counted, duration
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from strideflax.sweep.engines import Engine
     from strideflax.sweep.estimate import TimeLeft
     from strideflax.sweep.plan import SweepRun
+    from strideflax.sweep.pool import WorkerSlot
 
 STARTING = "starting"
 UNSUCCESSFUL = ("failed", "diverged")
@@ -73,14 +76,35 @@ def main(args: argparse.Namespace) -> None:
     limit = TimeLimit(60 * args.minutes) if args.minutes else TimeLimit()
     _check_options(args)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks; the workers compute
+    if args.fast_nondeterministic:
+        be_fast()  # and the workers, which inherit it
+    with _started_workers(args) as started:
+        _sweep(args, limit, started)
+
+
+@contextlib.contextmanager
+def _started_workers(args: argparse.Namespace) -> "Iterator[list[WorkerSlot]]":
+    """Start this machine's workers, which load JAX for as long as this process does; end those that nobody has needed."""
+    from strideflax.sweep.pool import WorkerSlot
+
+    started: list[WorkerSlot] = []
+    try:
+        if args.engine == "local" and not args.dry_run:
+            for _ in range(args.workers):
+                started.append(WorkerSlot())
+                started[-1].start()
+        yield started
+    finally:
+        for slot in started:
+            slot.close()
+
+
+def _sweep(args: argparse.Namespace, limit: TimeLimit, started: "Sequence[WorkerSlot]") -> None:
     with loading():
-        from strideflax.programs import be_fast
         from strideflax.sweep.estimate import TimeLeft
         from strideflax.sweep.plan import RUNNING, plan_sweep, write_plan
         from strideflax.training.result import FINISHED
 
-    if args.fast_nondeterministic:
-        be_fast()  # and the workers, which inherit it
     runs = plan_sweep(args.config, args.out, args.overrides, args.filter)
     console.print(f"estimating how long {counted(len(runs), 'run')} will take ...", style="dim")
     if args.retry_failed and not args.dry_run:
@@ -101,7 +125,7 @@ def main(args: argparse.Namespace) -> None:
         )
     left = [run for run in runs if run.status not in (FINISHED, RUNNING, *UNSUCCESSFUL)]
     if left:
-        _run(left, runs, _engine(args, limit), time_left)
+        _run(left, runs, _engine(args, limit, started), time_left)
     _end(args.out, runs, limit, time_left)
 
 
@@ -143,7 +167,7 @@ def _forget_unsuccessful(runs: "Sequence[SweepRun]") -> None:
             (run.folder / "result.json").unlink()
 
 
-def _engine(args: argparse.Namespace, limit: TimeLimit) -> "Engine":
+def _engine(args: argparse.Namespace, limit: TimeLimit, started: "Sequence[WorkerSlot]") -> "Engine":
     from strideflax.config_file import config_path
     from strideflax.sweep import engines
 
@@ -154,7 +178,7 @@ def _engine(args: argparse.Namespace, limit: TimeLimit) -> "Engine":
     if args.engine == "slurm":
         options = {"partition": args.partition, "gpus": int(args.gpus), "group": args.group}
         return partial(engines.slurm, config_file=config_file, limit=limit, **options)
-    return partial(engines.local, workers=args.workers, config_file=config_file, limit=limit)
+    return partial(engines.local, workers=args.workers, started=started, config_file=config_file, limit=limit)
 
 
 def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine", time_left: "TimeLeft") -> None:

@@ -46,8 +46,7 @@ def main(args: argparse.Namespace) -> None:
     with loading():
         from strideflax.compile_cache import keep_compiled
         from strideflax.config_file import has_sweep, read_config
-        from strideflax.process import StopSignal
-        from strideflax.programs import be_fast
+        from strideflax.process import StopSignal, be_fast
         from strideflax.training import Interrupted, train
 
     config = read_config(args.config, args.overrides)

@@ -9,7 +9,8 @@ import importlib.metadata
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Literal
 
@@ -50,7 +51,7 @@ _FUNCTIONS = (
 )  # fmt: skip
 _OTHER_KERNEL = "oneDNN takes another kernel here than where this program was compiled: compile it here"
 
-
+_WAITING = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "10000"}  # looks of a thread that waits: about 0.1 ms
 _one_loads = threading.Lock()  # XLA takes each name once
 
 
@@ -84,18 +85,35 @@ def _library() -> ctypes.CDLL | None:
         files = importlib.metadata.files(PACKAGE) or ()
     except importlib.metadata.PackageNotFoundError:
         return None
-    # Its threads must sleep between calls: spinning, they would take the cores from XLA's.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for file in files:
         if file.name == "libdnnl.so.3":
             try:
-                library = ctypes.CDLL(str(file.locate()))
+                with _waiting_awake():
+                    library = ctypes.CDLL(str(file.locate()))
             except OSError:  # built for another processor, or without its OpenMP runtime
                 return None
             if "ONEDNN_MAX_CPU_ISA" not in os.environ:
                 library.dnnl_set_max_cpu_isa(_LARGEST_INSTRUCTION_SET)
             return library
     return None
+
+
+@contextmanager
+def _waiting_awake() -> Iterator[None]:
+    """Let the threads of a library that is loaded here look out for work for a while before they sleep, unless told otherwise.
+
+    To wake a thread takes as long as a small convolution. One that never sleeps would take its core from XLA's threads.
+    OpenMP reads the variables when it is loaded; child processes, in which PyTorch might run, are not to inherit them.
+    """
+    if any(name in os.environ for name in _WAITING):
+        yield
+        return
+    os.environ.update(_WAITING)
+    try:
+        yield
+    finally:
+        for name in _WAITING:
+            del os.environ[name]
 
 
 @cache

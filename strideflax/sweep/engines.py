@@ -1,6 +1,7 @@
 """Where the runs of a sweep are placed: processes of this machine, a Ray cluster, or Slurm."""
 
 import logging
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -9,12 +10,15 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from strideflax.config import Config
 from strideflax.errors import UserError
 from strideflax.files import cache_folder
-from strideflax.sweep.pool import WorkerDied, WorkerSlot, shares
+from strideflax.sweep.pool import WorkerDied, WorkerSlot
 from strideflax.sweep.time_limit import TimeLimit
 from strideflax.sweep.worker import train_group, write_failure
+from strideflax.sweep.worker_process import Part, Share
 from strideflax.training.result import read_result
 from strideflax.training.run_folder import is_locked, read_run_config
 from strideflax.training.sharing import without_arguments
@@ -33,6 +37,7 @@ def local(
     tick: Tick,
     *,
     workers: int = 1,
+    started: Sequence[WorkerSlot] = (),
     config_file: str | None = None,
     limit: TimeLimit | None = None,
 ) -> None:
@@ -46,6 +51,7 @@ def local(
         folders: run folders with a ``config.json``.
         tick: called about twice a second, with the folders that workers have in hand.
         workers: number of processes.
+        started: those of them that were started before; what is not needed ends.
         config_file: the sweep's, which each worker runs first: it may define an operator of its own.
         limit: the time for all of it. What it does not suffice for is left, saved as far as it has come.
 
@@ -55,7 +61,7 @@ def local(
     """
     waiting, limit = deque(folders), limit or TimeLimit()
     deaths: Counter[Path] = Counter()
-    slots = [WorkerSlot(share, config_file) for share in shares(min(workers, len(folders)))]
+    slots = _slots(min(workers, len(folders)), started, config_file)
     try:
         while not limit.is_stopping and (waiting or any(slot.folder for slot in slots)):
             for slot in slots:
@@ -78,6 +84,19 @@ def local(
             slot.close(by=limit.end)
 
 
+def _slots(workers: int, started: Sequence[WorkerSlot], config_file: str | None) -> list[WorkerSlot]:
+    """Return ``workers`` slots, each assigned its share of this machine, and close what of ``started`` is too much."""
+    slots = list(started)
+    for slot in slots[workers:]:
+        slot.close()
+    del slots[workers:]
+    while len(slots) < workers:
+        slots.append(WorkerSlot())
+    for slot, share in zip(slots, shares(workers), strict=True):
+        slot.assign(Part(share, config_file))
+    return slots
+
+
 def _take_answer(slot: WorkerSlot, waiting: deque[Path], deaths: Counter[Path], workers: int) -> None:
     """Free a slot whose run has ended; a run whose worker died goes to the head of those that wait."""
     folder = slot.folder
@@ -96,6 +115,18 @@ def _take_answer(slot: WorkerSlot, waiting: deque[Path], deaths: Counter[Path], 
         else:
             memory = f"is the memory enough for {counted(workers, 'worker')}?"
             write_failure(folder, f"its worker {death}, {ATTEMPTS} times in all; {memory}")
+
+
+def shares(workers: int) -> list[Share]:
+    """Return one share of this machine for each worker: an accelerator in turn, or an equal part of the cores."""
+    if jax.default_backend() == "gpu":
+        return [Share(accelerator=str(index % jax.device_count())) for index in range(workers)]
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    found = []
+    for index in range(workers):
+        own = cores[index % len(cores) :: workers] or [cores[index % len(cores)]]
+        found.append(Share(cores=tuple(own)))
+    return found
 
 
 def groups(folders: Sequence[Path], size: int) -> list[list[Path]]:

@@ -6,7 +6,6 @@
 import contextlib
 import math
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -14,10 +13,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import jax
-
 from strideflax.errors import UserError
-from strideflax.sweep.worker import READY, Share, serve
+from strideflax.sweep.worker_process import READY, Part, serve
 
 
 class WorkerDied(Exception):
@@ -25,27 +22,38 @@ class WorkerDied(Exception):
 
 
 class WorkerSlot:
-    """A share of this machine and the process that works on it.
+    """A part of this machine's work and the process that does it.
 
     Attributes:
         folder: the run that the process has in hand, or None.
     """
 
-    def __init__(self, share: Share, config_file: str | None = None):
+    def __init__(self) -> None:
         self.folder: Path | None = None
-        self._share = share
-        self._config_file = config_file
+        self._part: Part | None = None
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._is_ready = False
 
-    def give(self, folder: Path) -> None:
-        """Let the process train the run in ``folder``; start it first if there is none."""
+    def start(self) -> None:
+        """Start a process if there is none. It loads its libraries while this one finds out what there is to do."""
         if self._process is None:
             self._start()
+            if self._part is not None:
+                self._send(self._part)
+
+    def assign(self, part: Part) -> None:
+        """Say what the process, and any that takes its place, is for."""
+        self._part = part
+        if self._process is not None:
+            self._send(part)
+
+    def give(self, folder: Path) -> None:
+        """Let the process train the run in ``folder``; start it first if there is none."""
+        assert self._part is not None  # a slot is assigned before it is given anything
+        self.start()
         self.folder = folder
-        with contextlib.suppress(OSError):  # it has just died, which `answer` will find out
-            self._connection.send(str(folder))
+        self._send(str(folder))
 
     @property
     def waits_on(self) -> Connection:
@@ -83,20 +91,26 @@ class WorkerSlot:
         if self._process is None:
             return
         self._connection.close()
-        if by < math.inf:
+        if self._part is None:
+            self._process.kill()  # it has been told nothing, so it has nothing to save
+        elif by < math.inf:
             self._process.join(max(by - time.time(), 0.0))
             self._process.kill()  # one that compiles cannot be asked
         self._end()
 
     @property
     def _connection(self) -> Connection:
-        assert self._pipe is not None  # only asked of a slot that has a run in hand
+        assert self._pipe is not None  # only asked of a slot that has a process
         return self._pipe
+
+    def _send(self, what: Part | str) -> None:
+        with contextlib.suppress(OSError):  # it has just died, which `answer` will find out
+            self._connection.send(what)
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         pipe, other_end = context.Pipe()
-        process = context.Process(target=serve, args=(self._share, other_end, self._config_file))
+        process = context.Process(target=serve, args=(other_end,))
         with _without_interrupts():
             process.start()
         other_end.close()  # so that the pipe ends when the process does
@@ -125,15 +139,3 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def shares(workers: int) -> list[Share]:
-    """Return one share of this machine for each worker: an accelerator in turn, or an equal part of the cores."""
-    if jax.default_backend() == "gpu":
-        return [Share(accelerator=str(index % jax.device_count())) for index in range(workers)]
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    found = []
-    for index in range(workers):
-        own = cores[index % len(cores) :: workers] or [cores[index % len(cores)]]
-        found.append(Share(cores=tuple(own)))
-    return found

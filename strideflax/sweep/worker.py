@@ -1,70 +1,22 @@
 """What a worker does, on whatever machine an engine puts it: train the runs whose folders it is given."""
 
-import contextlib
 import math
-import multiprocessing
-import os
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from strideflax.compile_cache import keep_compiled
 from strideflax.config_file import load_config_file
 from strideflax.environment import versions
-from strideflax.errors import UserError, one_line
-from strideflax.process import StoppedAtOnce, StopSignal, keep_memory, quiet_storage
+from strideflax.errors import one_line
+from strideflax.process import keep_memory
 from strideflax.sweep.plan import RUNNING, STARTED, WAITING
 from strideflax.training import Interrupted, SharedWork, train
 from strideflax.training.result import FAILED, TrainingResult, read_result, write_result
 from strideflax.training.run_folder import InUseError, RunFolderError, read_run_config
 
-READY = "ready"  # what a worker process of this machine says first
 LOCK_SECONDS = 2.0  # a sweep that looks at a run's lock has it for a moment, and so has a worker that is just ending
-
-
-@dataclass(frozen=True)
-class Share:
-    """A worker's part of its machine: cores by their numbers, or one accelerator by its number."""
-
-    cores: tuple[int, ...] = ()
-    accelerator: str | None = None
-
-
-def serve(share: Share, pipe: Connection, config_file: str | None) -> None:
-    """Train the runs whose folders come through ``pipe``, one after another, and answer each with its status.
-
-    A disk's trouble is not a run's: the answer is then the error. The process ends with the pipe, with the process that
-    started it, or when it is asked to by SIGTERM, upon which a run saves after its step. Ctrl-C is the sweep's to answer.
-    """
-    quiet_storage()
-    stop = StopSignal()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if share.accelerator is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = share.accelerator
-    elif hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, share.cores)
-    worker = Worker(config_file, is_asked_to_stop=stop)
-    with contextlib.suppress(EOFError, OSError, StoppedAtOnce):  # nobody asks any more
-        pipe.send(READY)
-        while not stop.number:
-            folder = pipe.recv()
-            try:
-                answer: str | Exception = worker.train(folder)
-            except (UserError, OSError) as error:
-                answer = error
-            pipe.send(answer)
-
-
-def _end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
 
 
 class Worker:

@@ -200,6 +200,19 @@ def test_without_llvmlite_xla_computes_it():
     assert done.stdout.split() == ["None", "72.0"], done.stderr
 
 
+@pytest.mark.parametrize(
+    ("asked", "policy", "spins"), [({}, "ACTIVE", "10000"), ({"OMP_WAIT_POLICY": "passive"}, "PASSIVE", "0")]
+)
+def test_its_threads_wait_awake_for_a_while_unless_told_otherwise(asked, policy, spins):
+    program = "import os; from strideflax.kernels import onednn; onednn.version()\n"
+    program += "print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))"
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "verbose", **asked}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
+    assert done.stdout.split() == [asked.get("OMP_WAIT_POLICY", "None"), "None"], "for its child processes"
+
+
 FIRST_OF_ALL = """
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

@@ -15,7 +15,7 @@ from small_grid import GRID, plan
 from strideflax.errors import UserError
 from strideflax.process import StoppedAtOnce
 from strideflax.sweep import engines
-from strideflax.sweep.pool import WorkerSlot, shares
+from strideflax.sweep.pool import WorkerSlot
 from strideflax.sweep.worker import train_group
 from strideflax.training.run_folder import is_locked, read_json, read_metrics
 
@@ -250,8 +250,78 @@ def test_a_signal_while_a_worker_starts_leaves_nothing_to_stop(tmp_path, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", interrupted)
-    slot = WorkerSlot(shares(1)[0])
+    slot = WorkerSlot()
     with pytest.raises(KeyboardInterrupt):
-        slot.give(tmp_path)
+        slot.start()
     slot.stop()
     slot.close()
+
+
+def test_workers_that_started_before_they_knew_their_part_train_the_same_and_those_too_many_end(undisturbed, tmp_path):
+    runs = plan(tmp_path)
+    started = [WorkerSlot() for _ in range(3)]
+    for slot in started:
+        slot.start()
+    before = {process.pid for process in multiprocessing.active_children()}
+    seen: set[int] = set()
+
+    def tick(in_hand):
+        seen.update(process.pid for process in multiprocessing.active_children())
+
+    engines.local([run.folder for run in runs[:2]], tick, workers=3, started=started)
+    assert len(before) == 3
+    assert len(seen) == 2
+    assert seen < before
+    assert multiprocessing.active_children() == []
+    assert outcomes(runs[:2]) == undisturbed[:2]
+
+
+def test_a_worker_that_started_and_died_ends_the_sweep_in_a_line(tmp_path):
+    runs = plan(tmp_path)
+    slot = WorkerSlot()
+    slot.start()
+    (process,) = multiprocessing.active_children()
+    process.kill()
+    process.join()
+    with pytest.raises(UserError, match="a worker process was killed by signal 9 before it could start"):
+        engines.local([run.folder for run in runs], lambda in_hand: None, started=[slot])
+    assert [run.status for run in runs] == ["waiting"] * 3
+
+
+SWEEP = (sys.executable, "-m", "strideflax", "sweep", "--workers", "2", "--out", "out", "--config")
+
+
+def wait_until_empty(group: int) -> None:
+    """Wait until no process of a process group is left, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_sweep_that_cannot_begin_leaves_no_worker(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*SWEEP, "nowhere.py"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as sweep:
+        _, errors = sweep.communicate(timeout=120)
+    assert sweep.returncode == 2
+    assert errors.count("\n") == 1, errors
+    wait_until_empty(sweep.pid)
+
+
+def test_workers_end_with_a_sweep_that_is_killed_while_it_loads(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    sweep = subprocess.Popen([*SWEEP, "nowhere.py"], cwd=tmp_path, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 60
+    children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children")
+    while len(children.read_text().split()) < 3:  # two workers, and what watches over multiprocessing's files
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    sweep.kill()
+    sweep.wait()
+    wait_until_empty(sweep.pid)

@@ -17,6 +17,7 @@ from strideflax.kernels.implementation import use_implementation
 from strideflax.measuring.evaluation import evaluate_run
 from strideflax.operators.pool import max_pool
 from strideflax.operators.strided import he_normal
+from strideflax.process import be_fast
 from strideflax.programs import Program, compiled, compiler_options, is_deterministic
 from strideflax.training import restore_run, train
 
@@ -70,7 +71,7 @@ def test_what_each_platform_gets(name, variable, options, answer, platform, monk
 def test_be_fast_holds_for_this_process_and_its_children(platform, monkeypatch):
     platform("gpu")
     monkeypatch.setenv(programs.FAST_NONDETERMINISTIC, "0")
-    programs.be_fast()
+    be_fast()
     assert is_deterministic() is False
     assert programs.os.environ[programs.FAST_NONDETERMINISTIC] == "1"
 
