@@ -51,7 +51,7 @@ _FUNCTIONS = (
 )  # fmt: skip
 _OTHER_KERNEL = "oneDNN takes another kernel here than where this program was compiled: compile it here"
 
-_WAITING = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "10000"}  # looks of a thread that waits: about 0.1 ms
+_WAITING = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "1000"}  # looks of a thread that waits: about 0.01 ms
 _one_loads = threading.Lock()  # XLA takes each name once
 
 

@@ -201,7 +201,7 @@ def test_without_llvmlite_xla_computes_it():
 
 
 @pytest.mark.parametrize(
-    ("asked", "policy", "spins"), [({}, "ACTIVE", "10000"), ({"OMP_WAIT_POLICY": "passive"}, "PASSIVE", "0")]
+    ("asked", "policy", "spins"), [({}, "ACTIVE", "1000"), ({"OMP_WAIT_POLICY": "passive"}, "PASSIVE", "0")]
 )
 def test_its_threads_wait_awake_for_a_while_unless_told_otherwise(asked, policy, spins):
     program = "import os; from strideflax.kernels import onednn; onednn.version()\n"
