@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from strideflax.commands.endings import nothing_to_put_away
@@ -86,20 +86,30 @@ def loading(what: str = "JAX") -> Iterator[None]:
         yield
 
 
+class Bar(Progress):
+    """Bars on a terminal, gone when they are stopped; elsewhere nothing, not even the empty line that Rich 13 ends one with."""
+
+    def __init__(self, *columns: ProgressColumn):
+        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+    def stop(self) -> None:
+        """Take the bars away, and give the terminal its cursor back."""
+        if not self.disable:
+            super().stop()
+
+
 class ImageBar:
     """Shows on a terminal how many image files are read; gone when all are."""
 
     def __init__(self) -> None:
-        self._bar: Progress | None = None
+        self._bar: Bar | None = None
         self._what = ""
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Say that ``done`` of ``total`` files are done."""
-        if not console.is_terminal:
-            return  # Rich 13 ends even a disabled bar with an empty line
         if self._bar is None or what != self._what:
             columns = (TextColumn(f"  {what}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=console, transient=True)
+            self._bar = Bar(*columns)
             self._what = what
             self._bar.add_task(what, total=total)
             self._bar.start()
@@ -114,7 +124,7 @@ class ImageBar:
         self.close()
 
     def close(self) -> None:
-        """Take the bar away, and give the terminal its cursor back."""
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -124,15 +134,12 @@ class TrainingProgress:
     """Shows a run: its plan, a bar of steps on a terminal, a line per epoch."""
 
     def __init__(self) -> None:
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("  step"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("steps", total=None, speed="")
         self._images = ImageBar()

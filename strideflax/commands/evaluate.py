@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from strideflax.commands.console import ImageBar, console, loading, print_table
+from strideflax.commands.console import Bar, ImageBar, console, loading, print_table
 from strideflax.commands.parsing import add_run_arguments, at_least_one
 from strideflax.config_values import flat
 
@@ -43,10 +43,9 @@ def main(args: argparse.Namespace) -> None:
     run = restore_run(args.run, args.config_file)
     names = list(measures_of(run.config.task)) if args.measures is None else args.measures.split(",")
     check_measures(names, run.config.task)
-    bar = Progress(
-        TextColumn("  {task.description:18}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
+    bar = Bar(
+        TextColumn("  {task.description:18}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn()
+    )
     images = ImageBar()
     try:
         tasks = {name: bar.add_task(name, total=1, start=False) for name in names}
