@@ -84,13 +84,13 @@ def main(args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _started_workers(args: argparse.Namespace) -> "Iterator[list[WorkerSlot]]":
-    """Start this machine's workers, which load JAX for as long as this process does; end those that nobody has needed."""
+    """Start this machine's workers, which load JAX while this process does; end those that were not needed."""
     from strideflax.sweep.pool import WorkerSlot
 
     started: list[WorkerSlot] = []
     try:
         if args.engine == "local" and not args.dry_run:
-            for _ in range(args.workers):
+            for _ in range(min(args.workers, os.cpu_count() or 1)):  # more would not load any sooner
                 started.append(WorkerSlot())
                 started[-1].start()
         yield started

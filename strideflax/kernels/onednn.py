@@ -51,7 +51,7 @@ _FUNCTIONS = (
 )  # fmt: skip
 _OTHER_KERNEL = "oneDNN takes another kernel here than where this program was compiled: compile it here"
 
-_WAITING = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "1000"}  # looks of a thread that waits: about 0.01 ms
+_WAITING = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "1000"}  # how often a waiting thread looks: about 0.01 ms
 _one_loads = threading.Lock()  # XLA takes each name once
 
 
@@ -65,9 +65,10 @@ class _Version(ctypes.Structure):
 
 def version() -> str | None:
     """Return the version of oneDNN that runs here, or None where it is not installed or can't be loaded."""
-    library = _library()
-    if library is None or machine() is None:
+    if machine() is None:
         return None
+    library = _library()
+    assert library is not None
     library.dnnl_version.restype = ctypes.POINTER(_Version)
     found = library.dnnl_version().contents
     return f"{found.major}.{found.minor}.{found.patch}"
@@ -113,7 +114,7 @@ def _waiting_awake() -> Iterator[None]:
         yield
     finally:
         for name in _WAITING:
-            del os.environ[name]
+            os.environ.pop(name, None)
 
 
 @cache

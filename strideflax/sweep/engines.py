@@ -18,7 +18,7 @@ from strideflax.files import cache_folder
 from strideflax.sweep.pool import WorkerDied, WorkerSlot
 from strideflax.sweep.time_limit import TimeLimit
 from strideflax.sweep.worker import train_group, write_failure
-from strideflax.sweep.worker_process import Part, Share
+from strideflax.sweep.worker_process import Assignment, Share
 from strideflax.training.result import read_result
 from strideflax.training.run_folder import is_locked, read_run_config
 from strideflax.training.sharing import without_arguments
@@ -51,7 +51,7 @@ def local(
         folders: run folders with a ``config.json``.
         tick: called about twice a second, with the folders that workers have in hand.
         workers: number of processes.
-        started: those of them that were started before; what is not needed ends.
+        started: those of them that were started before; any that is not needed ends.
         config_file: the sweep's, which each worker runs first: it may define an operator of its own.
         limit: the time for all of it. What it does not suffice for is left, saved as far as it has come.
 
@@ -85,7 +85,7 @@ def local(
 
 
 def _slots(workers: int, started: Sequence[WorkerSlot], config_file: str | None) -> list[WorkerSlot]:
-    """Return ``workers`` slots, each assigned its share of this machine, and close what of ``started`` is too much."""
+    """Return ``workers`` slots, each assigned its share of this machine, and close those of ``started`` that are not needed."""
     slots = list(started)
     for slot in slots[workers:]:
         slot.close()
@@ -93,7 +93,7 @@ def _slots(workers: int, started: Sequence[WorkerSlot], config_file: str | None)
     while len(slots) < workers:
         slots.append(WorkerSlot())
     for slot, share in zip(slots, shares(workers), strict=True):
-        slot.assign(Part(share, config_file))
+        slot.assign(Assignment(share, config_file))
     return slots
 
 

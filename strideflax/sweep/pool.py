@@ -9,12 +9,13 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from strideflax.errors import UserError
-from strideflax.sweep.worker_process import READY, Part, serve
+from strideflax.sweep.worker_process import READY, Assignment, serve
 
 
 class WorkerDied(Exception):
@@ -22,7 +23,7 @@ class WorkerDied(Exception):
 
 
 class WorkerSlot:
-    """A part of this machine's work and the process that does it.
+    """A share of this machine and the process that works on it.
 
     Attributes:
         folder: the run that the process has in hand, or None.
@@ -30,7 +31,7 @@ class WorkerSlot:
 
     def __init__(self) -> None:
         self.folder: Path | None = None
-        self._part: Part | None = None
+        self._assignment: Assignment | None = None
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._is_ready = False
@@ -39,18 +40,18 @@ class WorkerSlot:
         """Start a process if there is none. It loads its libraries while this one finds out what there is to do."""
         if self._process is None:
             self._start()
-            if self._part is not None:
-                self._send(self._part)
+            if self._assignment is not None:
+                self._send(self._assignment)
 
-    def assign(self, part: Part) -> None:
+    def assign(self, assignment: Assignment) -> None:
         """Say what the process, and any that takes its place, is for."""
-        self._part = part
+        self._assignment = assignment
         if self._process is not None:
-            self._send(part)
+            self._send(assignment)
 
     def give(self, folder: Path) -> None:
         """Let the process train the run in ``folder``; start it first if there is none."""
-        assert self._part is not None  # a slot is assigned before it is given anything
+        assert self._assignment is not None  # a slot is assigned before it is given anything
         self.start()
         self.folder = folder
         self._send(str(folder))
@@ -87,11 +88,14 @@ class WorkerSlot:
             self._process.terminate()
 
     def close(self, by: float = math.inf) -> None:
-        """Wait until the process has ended, now that it gets nothing more to do; kill it at the time ``by`` of `time.time`."""
+        """Wait until the process has ended, now that it gets nothing more to do; kill it at the time ``by`` of `time.time`.
+
+        One that has no assignment is killed at once.
+        """
         if self._process is None:
             return
         self._connection.close()
-        if self._part is None:
+        if self._assignment is None:
             self._process.kill()  # it has been told nothing, so it has nothing to save
         elif by < math.inf:
             self._process.join(max(by - time.time(), 0.0))
@@ -103,7 +107,7 @@ class WorkerSlot:
         assert self._pipe is not None  # only asked of a slot that has a process
         return self._pipe
 
-    def _send(self, what: Part | str) -> None:
+    def _send(self, what: Assignment | str) -> None:
         with contextlib.suppress(OSError):  # it has just died, which `answer` will find out
             self._connection.send(what)
 
@@ -134,6 +138,7 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # or the first process to start would start it, which lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -8,23 +8,24 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-READY = "ready"  # what the process says first, once it knows its part
+READY = "ready"  # what the process says first, once it has its assignment
 
 
 @dataclass(frozen=True)
 class Share:
-    """A worker's part of its machine: cores by their numbers, or one accelerator by its number."""
+    """What a worker has of its machine: cores by their numbers, or one accelerator by its number."""
 
     cores: tuple[int, ...] = ()
     accelerator: str | None = None
 
 
 @dataclass(frozen=True)
-class Part:
+class Assignment:
     """What the process is told first.
 
     Attributes:
@@ -37,23 +38,23 @@ class Part:
 
 
 def serve(pipe: Connection) -> None:
-    """Train the runs whose folders come through ``pipe`` after a `Part`, one after another, and answer each with its status.
+    """Train runs whose folders come through ``pipe`` after an `Assignment`, one by one, and answer each with its status.
 
     A disk's trouble is not a run's: the answer is then the error. The process ends with the pipe, with the process that
     started it, or when it is asked to by SIGTERM, upon which a run saves after its step. Ctrl-C is the sweep's to answer.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from strideflax.errors import UserError
     from strideflax.process import StoppedAtOnce, StopSignal, quiet_storage
     from strideflax.sweep.worker import Worker
 
     with contextlib.suppress(EOFError, OSError, StoppedAtOnce):  # nobody asks any more
-        part = pipe.recv()
+        assignment = pipe.recv()
         quiet_storage()
         stop = StopSignal()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _confine_to(part.share)
-        worker = Worker(part.config_file, is_asked_to_stop=stop)
+        _confine_to(assignment.share)
+        worker = Worker(assignment.config_file, is_asked_to_stop=stop)
         pipe.send(READY)
         while not stop.number:
             folder = pipe.recv()
@@ -62,6 +63,9 @@ def serve(pipe: Connection) -> None:
             except (UserError, OSError) as error:
                 answer = error
             pipe.send(answer)
+    for stream in (sys.stdout, sys.stderr):  # a config file may have printed
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
     os._exit(0)  # all is written, and to take JAX down takes a third of a second
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -50,6 +51,16 @@ def test_what_a_failed_save_leaves_behind_is_no_second_line():
     )
     ended = run_script(script)
     assert (ended.returncode, ended.stderr) == (2, "error: No space left on device: checkpoints/12\n")
+
+
+@pytest.mark.parametrize(("answered", "said"), [(False, f"\n{STOPPING}\n"), (True, "")])
+def test_nothing_is_said_to_be_stopping_once_it_has_been_interrupted(answered, said, capfd, monkeypatch):
+    monkeypatch.setattr(endings._Stop, "answered", answered)
+    heard, told = socket.socketpair()
+    told.send(bytes([signal.SIGINT]))
+    told.close()
+    endings._watch(heard)
+    assert capfd.readouterr().err == said
 
 
 @pytest.mark.parametrize("name", CASES)

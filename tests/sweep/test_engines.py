@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 from small_grid import GRID, plan
 
+from strideflax.__main__ import main
 from strideflax.errors import UserError
 from strideflax.process import StoppedAtOnce
-from strideflax.sweep import engines
+from strideflax.sweep import engines, worker_process
 from strideflax.sweep.pool import WorkerSlot
 from strideflax.sweep.worker import train_group
+from strideflax.sweep.worker_process import Share
 from strideflax.training.run_folder import is_locked, read_json, read_metrics
 
 ROOT = Path(__file__).parents[2]
+STOPPING = "stopping; press Ctrl-C again to stop at once"
 
 
 def outcomes(runs) -> list[tuple]:
@@ -325,3 +328,51 @@ def test_workers_end_with_a_sweep_that_is_killed_while_it_loads(tmp_path):
     sweep.kill()
     sweep.wait()
     wait_until_empty(sweep.pid)
+
+
+SLOW_TO_PLAN = "import time; time.sleep(30)\n" + GRID
+
+
+def test_ctrl_c_while_a_sweep_is_planned_is_answered_in_one_line(tmp_path):
+    (tmp_path / "grid.py").write_text(SLOW_TO_PLAN)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*SWEEP, "grid.py"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as sweep:
+        time.sleep(5)
+        os.killpg(sweep.pid, signal.SIGINT)  # a terminal sends it to the workers too
+        _, errors = sweep.communicate(timeout=120)
+    assert sweep.returncode == 128 + signal.SIGINT
+    assert [line for line in errors.splitlines() if line] in (["interrupted"], [STOPPING, "interrupted"])
+    wait_until_empty(sweep.pid)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_config_file_prints_arrives_from_the_worker_too(tmp_path):
+    text = GRID.replace("range(3)", "range(1)").replace("epochs = 6.0", "epochs = 1.0")
+    (tmp_path / "grid.py").write_text("import os; print('read by', os.getpid())\n" + text)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONUNBUFFERED", None)
+    done = subprocess.run(
+        [*SWEEP, "grid.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    readers = {line for line in done.stdout.splitlines() if line.startswith("read by")}
+    assert len(readers) == 2, done.stdout
+
+
+def test_a_dry_run_starts_no_worker(tmp_path, monkeypatch):
+    plan(tmp_path)
+    monkeypatch.setattr(WorkerSlot, "start", lambda slot: pytest.fail("a worker was started"))
+    main(["sweep", "--config", str(tmp_path / "grid.py"), "--out", str(tmp_path / "out"), "--dry-run"])
+
+
+def test_a_worker_sees_its_accelerator_alone(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    worker_process._confine_to(Share(accelerator="2"))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
+
+
+def test_workers_can_be_started_before_jax_is_imported():
+    script = "import sys, strideflax.sweep.pool; print({'jax', 'flax', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
