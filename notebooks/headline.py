@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import recipe_tables
 import stride_tables
 from table_cells import gain, spread
 
@@ -149,6 +150,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "claims": claims_table,
     "windows": windows_table,
     "shapes": lambda: study_table(read("shapes")),
+    "tricks": recipe_tables.tricks_table,
     "output_strides": stride_tables.output_stride_table,
     "mask_operators": lambda: stride_tables.operators_table("segment_scenes", stride_tables.SCENES),
     "camvid_strides": stride_tables.camvid_stride_table,

@@ -182,7 +182,11 @@ def _engine(args: argparse.Namespace, limit: TimeLimit, started: "Sequence[Worke
 
 
 def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine", time_left: "TimeLeft") -> None:
-    """Run what is ``left`` of ``runs``, with a live table of all."""
+    """Run what is ``left`` of ``runs``, with a live table of all on a terminal."""
+    folders = [run.folder for run in left]
+    if not console.is_terminal:
+        engine(folders, lambda in_hand: None)
+        return
     rows = min(ROWS, (console.height - 4) // 2)  # in a narrow terminal a run takes two lines
     start = "starting workers"
     with Live(status_table(runs, rows, start), console=console, refresh_per_second=2, transient=True) as live:
@@ -192,7 +196,7 @@ def _run(left: "Sequence[SweepRun]", runs: "Sequence[SweepRun]", engine: "Engine
             note = f"about {duration(time_left.seconds())} left" if is_running else start
             live.update(status_table(runs, rows, note, in_hand))
 
-        engine([run.folder for run in left], show)
+        engine(folders, show)
 
 
 def status_table(runs: "Sequence[SweepRun]", rows: int = ROWS, note: str = "", in_hand: Collection[Path] = ()) -> Table:

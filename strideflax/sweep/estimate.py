@@ -11,7 +11,7 @@ from strideflax.config import Config, DataConfig
 from strideflax.data import load_dataset
 from strideflax.data.published_sets import PUBLISHED_SETS
 from strideflax.inspection import count_macs
-from strideflax.model import abstract_model
+from strideflax.model import ModelConfig, abstract_model
 from strideflax.programs import Program
 from strideflax.sweep.plan import SweepRun
 from strideflax.training.result import FINISHED, read_result
@@ -71,12 +71,16 @@ def macs_left(runs: Sequence[SweepRun]) -> float:
     return total
 
 
-@cache
 def training_macs(config: Config) -> float:
     """Return the multiply-adds that training takes for a whole run."""
     images, shape, classes = _images(config.data)
-    model = abstract_model(config.model, classes=classes, in_features=shape[-1])
-    return STEP_COST * count_macs(model, shape[:2]) * images * config.epochs
+    return STEP_COST * _forward_macs(config.model, shape, classes) * images * config.epochs
+
+
+@cache
+def _forward_macs(config: ModelConfig, shape: tuple[int, ...], classes: int) -> int:
+    """Return the multiply-adds for an image, once for all seeds and learning rates."""
+    return count_macs(abstract_model(config, classes=classes, in_features=shape[-1]), shape[:2])
 
 
 @cache
