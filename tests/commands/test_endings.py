@@ -59,7 +59,8 @@ def test_nothing_is_said_to_be_stopping_once_it_has_been_interrupted(answered, s
     heard, told = socket.socketpair()
     told.send(bytes([signal.SIGINT]))
     told.close()
-    endings._watch(heard)
+    with heard:
+        endings._watch(heard)
     assert capfd.readouterr().err == said
 
 
