@@ -22,6 +22,7 @@ TINY = (
 )  # fmt: skip
 CONFIG = ("--config", "configs/stride2.py:quick", *TINY)
 LOADING = "loading "
+STOPPING = "stopping; press Ctrl-C again to stop at once"
 CLOSED_PIPE = 128 + signal.SIGPIPE
 
 

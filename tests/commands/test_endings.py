@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from commands.endings import CASES, CLOSED_PIPE, LOADING, ROOT, Terminal, check_quiet, fill, make_run
+from commands.endings import CASES, CLOSED_PIPE, LOADING, ROOT, STOPPING, Terminal, check_quiet, fill, make_run
 
 from strideflax.__main__ import main
 from strideflax.commands import command_line, endings
 
 SECONDS_TO_END = 20
-STOPPING = "stopping; press Ctrl-C again to stop at once"
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from notebooks import headline
+from notebooks import headline, recipe_curve
 from notebooks.execute import METADATA, ROOT, execute
 from strideflax import results
 from strideflax.operators.table import DOWNSAMPLERS
+from strideflax.training.result import TrainingResult
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MACHINE = re.compile(r"/(home|root|tmp|usr|opt|work|Users|mnt|var)/|[A-Za-z]:\\\\|site-packages|Warning|Traceback")
@@ -101,6 +102,22 @@ def test_the_tables_of_results_are_those_of_the_shipped_runs(name: str):
 def test_results_shows_the_gains_of_each_study(study: str):
     assert f"notebooks/gains_{study}.png" in headline.RESULTS.read_text()
     assert (ROOT / "notebooks" / f"gains_{study}.png").stat().st_size > 5000
+
+
+def test_the_curve_of_a_run_is_a_table_of_some_epochs_and_a_picture():
+    records = []
+    for epoch in range(1, 8):
+        record = {"epoch": epoch, "learning_rate": 0.4 / epoch, "train_accuracy": epoch / 10, "val_accuracy": 0.5}
+        records.append(record)
+    lines = recipe_curve.curve_table(records).splitlines()
+    assert lines[0] == "| epoch | 1 | 2 | 3 | 4 | 5 | 6 |"
+    assert lines[2] == "| learning rate at its end | 0.4 | 0.2 | 0.133 | 0.1 | 0.08 | 0.0667 |"
+    assert lines[3] == "| training batches, augmented | 10.0 | 20.0 | 30.0 | 40.0 | 50.0 | 60.0 |"
+    assert lines[4] == "| validation | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 |"
+    drawing = recipe_curve.draw_curve(records, TrainingResult(status="finished", test_accuracy=0.6, seed=0))
+    assert len(drawing.png) > 5000
+    assert "validation" in drawing.svg
+    assert "notebooks/recipe_curve.png" in headline.RESULTS.read_text()
 
 
 def test_runs_of_two_studies_are_not_compared():

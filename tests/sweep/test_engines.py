@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands.endings import STOPPING
 from small_grid import GRID, plan
 
 from strideflax.__main__ import main
@@ -22,7 +23,6 @@ from strideflax.sweep.worker_process import Share
 from strideflax.training.run_folder import is_locked, read_json, read_metrics
 
 ROOT = Path(__file__).parents[2]
-STOPPING = "stopping; press Ctrl-C again to stop at once"
 
 
 def outcomes(runs) -> list[tuple]:
@@ -260,7 +260,9 @@ def test_a_signal_while_a_worker_starts_leaves_nothing_to_stop(tmp_path, monkeyp
     slot.close()
 
 
-def test_workers_that_started_before_they_knew_their_part_train_the_same_and_those_too_many_end(undisturbed, tmp_path):
+def test_workers_that_started_before_they_had_an_assignment_train_the_same_and_those_too_many_end(
+    undisturbed, tmp_path
+):
     runs = plan(tmp_path)
     started = [WorkerSlot() for _ in range(3)]
     for slot in started:
