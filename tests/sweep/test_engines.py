@@ -1,5 +1,6 @@
 """Real pools, real kills, a real Ray cluster: every run ends once, with the same weights as without the trouble."""
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from commands.endings import STOPPING
 from small_grid import GRID, plan
 
 from strideflax.__main__ import main
+from strideflax.commands.sweep import _started_workers
 from strideflax.errors import UserError
 from strideflax.process import StoppedAtOnce
 from strideflax.sweep import engines, worker_process
@@ -366,6 +368,16 @@ def test_a_dry_run_starts_no_worker(tmp_path, monkeypatch):
     plan(tmp_path)
     monkeypatch.setattr(WorkerSlot, "start", lambda slot: pytest.fail("a worker was started"))
     main(["sweep", "--config", str(tmp_path / "grid.py"), "--out", str(tmp_path / "out"), "--dry-run"])
+
+
+@pytest.mark.parametrize(
+    ("engine", "workers", "early"), [("local", 10_000, os.cpu_count()), ("local", 1, 1), ("ray", 1, 0)]
+)
+def test_workers_of_this_machine_start_early_but_no_more_than_it_has_cores(engine, workers, early, monkeypatch):
+    starts = []
+    monkeypatch.setattr(WorkerSlot, "start", lambda slot: starts.append(slot))
+    with _started_workers(argparse.Namespace(engine=engine, workers=workers, dry_run=False)) as slots:
+        assert len(starts) == len(slots) == early
 
 
 def test_a_worker_sees_its_accelerator_alone(monkeypatch):
