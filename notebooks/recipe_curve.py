@@ -53,6 +53,8 @@ def draw_curve(records: list[dict[str, Any]], result: TrainingResult) -> Drawing
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python notebooks/recipe_curve.py RUN")
     run = Path(sys.argv[1])
     finished = read_result(run)
     if finished is None:
